@@ -1,0 +1,84 @@
+"""Names to factories: environments and search backends, ours and those of plug-ins.
+
+A plug-in is a module named in the entry-point group ``designopt.envs`` or ``designopt.backends``; importing it calls
+``register_env`` or ``register_backend``. What is registered is text (``module:Class``), imported when first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+import gymnasium
+
+from designopt.env import DesignEnv
+from designopt.parameters import suggest
+from designopt.searcher import Searcher
+
+_backends: dict[str, str] = {}
+_envs: set[str] = set()
+
+
+def register_env(id: str, entry_point: str, **kwargs: Any) -> None:
+    """Register a DesignEnv as ``namespace/Name-vN``; also with Gymnasium, so ``gymnasium.make(id)`` works."""
+    gymnasium.register(id=id, entry_point=entry_point, kwargs=kwargs)
+    _envs.add(id)
+
+
+def register_backend(name: str, entry_point: str) -> None:
+    """Register a Searcher class ``module:Class`` under a name."""
+    _backends[name] = entry_point
+
+
+@cache
+def _load(group: str) -> None:
+    """Import every module named in an entry-point group, once; a broken plug-in warns and spoils nothing else."""
+    for point in entry_points(group=group):
+        try:
+            point.load()
+        except Exception as error:  # whatever a third party's module raises
+            warnings.warn(f"plug-in {point.name!r} ({point.value}) failed to load: {error!r}", stacklevel=2)
+
+
+def envs() -> list[str]:
+    """Ids of all registered design environments."""
+    _load("designopt.envs")
+    return sorted(_envs)
+
+
+def backends() -> list[str]:
+    """Names of all registered search backends."""
+    _load("designopt.backends")
+    return sorted(_backends)
+
+
+def make(id: str, **kwargs: Any) -> DesignEnv:
+    """The environment of that id, without wrappers.
+
+    Raises:
+        ValueError: unknown id (the nearest are suggested), or an argument that it does not take.
+    """
+    if id not in envs():
+        raise ValueError(f"unknown environment {id!r}; {suggest(id, _envs)}")
+    try:
+        env = gymnasium.make(id, disable_env_checker=True, order_enforce=False, **kwargs).unwrapped
+    except TypeError as error:
+        raise ValueError(f"{id}: {error}") from error
+    assert isinstance(env, DesignEnv), f"{id} is registered but is no DesignEnv"
+    return env
+
+
+def backend(name: str) -> type[Searcher]:
+    """The Searcher class registered under a name.
+
+    Raises:
+        ValueError: unknown name; the nearest are suggested.
+    """
+    if name not in backends():
+        raise ValueError(f"unknown backend {name!r}; {suggest(name, _backends)}")
+    module, _, attribute = _backends[name].partition(":")
+    searcher: type[Searcher] = getattr(importlib.import_module(module), attribute)
+    return searcher

@@ -1,0 +1,1 @@
+"""Design environments that come with designopt; importing this registers them, without importing any of them."""

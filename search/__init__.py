@@ -1,0 +1,1 @@
+"""Search backends that come with designopt; importing this registers them, without importing any of them."""
