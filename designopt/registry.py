@@ -64,7 +64,7 @@ def make(id: str, **kwargs: Any) -> DesignEnv:
     if id not in envs():
         raise ValueError(f"unknown environment {id!r}; {suggest(id, _envs)}")
     try:
-        env = gymnasium.make(id, disable_env_checker=True, order_enforce=False, **kwargs).unwrapped
+        env = gymnasium.make(id, disable_env_checker=True, **kwargs).unwrapped
     except TypeError as error:
         raise ValueError(f"{id}: {error}") from error
     assert isinstance(env, DesignEnv), f"{id} is registered but is no DesignEnv"
