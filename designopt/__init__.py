@@ -1,5 +1,10 @@
 """designopt: design environments paired with search backends, run on one core or on a Ray cluster."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from designopt.env import Constraint, DesignEnv, InvalidDesign, Objective, OfflineData, Reference, Reward
 from designopt.evaluation import Evaluation
 from designopt.function_env import FunctionEnv, design_env
@@ -8,7 +13,29 @@ from designopt.registry import backend, backends, envs, make, register_backend, 
 from designopt.searcher import History, Searcher, tunable
 from designopt.space import DesignSpace
 
+if TYPE_CHECKING:
+    from designopt.result import Result
+    from designopt.store import Store, StoreError
+    from designopt.study import Study, optimize, resume
+
 __version__ = "0.1.0"
+
+# What needs a database or an executor is imported when first used, so that `import designopt` stays quick.
+_LAZY = {
+    "Result": "designopt.result",
+    "Store": "designopt.store",
+    "StoreError": "designopt.store",
+    "Study": "designopt.study",
+    "optimize": "designopt.study",
+    "resume": "designopt.study",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'designopt' has no attribute {name!r}")
+    return getattr(importlib.import_module(_LAZY[name]), name)
+
 
 __all__ = [
     "Categorical",
@@ -25,15 +52,21 @@ __all__ = [
     "Ordinal",
     "Real",
     "Reference",
+    "Result",
     "Reward",
     "Searcher",
     "Sequence",
+    "Store",
+    "StoreError",
+    "Study",
     "backend",
     "backends",
     "design_env",
     "envs",
     "make",
+    "optimize",
     "register_backend",
     "register_env",
+    "resume",
     "tunable",
 ]

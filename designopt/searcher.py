@@ -152,10 +152,10 @@ def read_as(name: str, value: Any, like: Any) -> Any:
         ValueError: text that does not read as that type, or a value of another type.
     """
     if like is None or like is dataclasses.MISSING:
-        return _literal(value)
+        return literal(value)
     kind = type(like)
     if isinstance(value, str) and kind is not str:
-        value = _literal(value)
+        value = literal(value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
@@ -163,7 +163,8 @@ def read_as(name: str, value: Any, like: Any) -> Any:
     return value
 
 
-def _literal(value: Any) -> Any:
+def literal(value: Any) -> Any:
+    """Text as the Python literal it spells (true, false and none in any case), or the text itself; other values pass."""
     if not isinstance(value, str):
         return value
     import ast

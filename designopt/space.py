@@ -253,17 +253,17 @@ class DesignSpace(PeerCodings):
 
     def _encode_column(self, name: str, p: Parameter, values: Any) -> Array:
         if isinstance(p, Categorical | Sequence):
-            symbols = p.choices if isinstance(p, Categorical) else p.alphabet
-            index = {symbol: i for i, symbol in enumerate(symbols)}
+            symbols, width = (p.alphabet, p.length) if isinstance(p, Sequence) else (p.choices, 1)
             rows = [tuple(v) for v in values] if isinstance(p, Sequence) else [(v,) for v in values]
+            if any(len(row) != width for row in rows):
+                raise ValueError(f"{name}: every sequence must have {width} letters")
+            index = {symbol: i for i, symbol in enumerate(symbols)}
             try:
                 codes = [[index[v] for v in row] for row in rows]
             except KeyError as missing:
                 value = missing.args[0]
                 raise ValueError(f"{name} = {value!r} is not allowed; {suggest(value, symbols)}") from None
-            if isinstance(p, Sequence) and any(len(row) != p.length for row in rows):
-                raise ValueError(f"{name}: every sequence must have {p.length} letters")
-            return np.array(codes, dtype=np.float64).reshape(len(rows), -1 if rows else 1)
+            return np.array(codes, dtype=np.float64).reshape(len(rows), width)
         try:
             return np.asarray(values, dtype=np.float64).reshape(-1, 1)
         except (TypeError, ValueError):
