@@ -51,7 +51,7 @@ class Searcher:
         self.seed = seed
         self.rng = np.random.default_rng(np.random.SeedSequence(seed))
         self.device = device
-        self.batch = 1
+        self.batch: int | None = 1
 
     def ask(self, n: int, pending: Array) -> Array:
         """At most n new designs, (<= n, d); at least one.
