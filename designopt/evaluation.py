@@ -65,10 +65,11 @@ class Evaluation:
         for name, column in (columns | self.metrics).items():
             if column.shape != (n,):
                 raise ValueError(f"{name} must have shape ({n},), got {column.shape}")
-        unknown = ~np.isin(self.status, STATUSES)
-        if unknown.any():
-            raise ValueError(f"status = {str(self.status[unknown][0])!r}; allowed: {', '.join(STATUSES)}")
-        broken = (self.status == "ok") & ~(np.isfinite(self.objectives).all(1) & np.isfinite(self.constraints).all(1))
+        unknown = set(self.status.tolist()).difference(STATUSES)
+        if unknown:
+            raise ValueError(f"status = {unknown.pop()!r}; allowed: {', '.join(STATUSES)}")
+        finite = np.isfinite(self.objectives).all(axis=1) & np.isfinite(self.constraints).all(axis=1)
+        broken = ~finite & (self.status == "ok")
         if broken.any():
             self.status[broken] = "invalid"
             self.errors = np.where(

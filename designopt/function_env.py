@@ -79,8 +79,7 @@ class FunctionEnv(DesignEnv):
         """designs: (n, d) -> Evaluation; a design whose function call raises is ``failed``, the others are kept."""
         designs = self.design_space.validate(designs)
         if self.vectorized:
-            columns = self.design_space.frame(designs)
-            outputs = self.function(**{str(name): columns[name].to_numpy() for name in columns})
+            outputs = self.function(**self.design_space.natural(designs))
             return self._evaluation(
                 {name: np.asarray(v, dtype=np.float64) for name, v in outputs.items()}, len(designs)
             )

@@ -271,26 +271,28 @@ class DesignSpace(PeerCodings):
 
     def decode(self, designs: ArrayLike) -> list[dict[str, Any]]:
         """designs: (n, d) -> n dictionaries name -> value (int for integers, the choice itself for categoricals)."""
-        columns = [column.tolist() for column in self._natural_columns(self._shaped(designs))]
+        columns = [column.tolist() for column in self.natural(designs).values()]
         return [dict(zip(self.parameters, row, strict=True)) for row in zip(*columns, strict=True)]
 
     def frame(self, designs: ArrayLike) -> pd.DataFrame:
         """designs: (n, d) -> a table with one column per parameter, values as in ``decode``."""
         import pandas as pd
 
-        return pd.DataFrame(dict(zip(self.parameters, self._natural_columns(self._shaped(designs)), strict=True)))
+        return pd.DataFrame(self.natural(designs))
 
-    def _natural_columns(self, designs: Array) -> list[NDArray[Any]]:
-        columns: list[NDArray[Any]] = []
+    def natural(self, designs: ArrayLike) -> dict[str, NDArray[Any]]:
+        """designs: (n, d) -> name -> (n,) values as in ``decode``."""
+        designs = self._shaped(designs)
+        columns: dict[str, NDArray[Any]] = {}
         for name, p in self.parameters.items():
             block = designs[:, self._slices[name]]
             if isinstance(p, Sequence):
                 letters = _objects(p.alphabet)[block.astype(int)]
-                columns.append(_objects([p.join(row) for row in letters.tolist()]))
+                columns[name] = _objects([p.join(row) for row in letters.tolist()])
             elif isinstance(p, Categorical):
-                columns.append(_objects(p.choices)[block[:, 0].astype(int)])
+                columns[name] = _objects(p.choices)[block[:, 0].astype(int)]
             else:
-                columns.append(block[:, 0].astype(int) if isinstance(p, Integer) else block[:, 0])
+                columns[name] = block[:, 0].astype(int) if isinstance(p, Integer) else block[:, 0]
         return columns
 
     def to_json(self) -> list[dict[str, Any]]:
