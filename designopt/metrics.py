@@ -77,7 +77,7 @@ def hypervolume(losses: ArrayLike, reference_point: ArrayLike) -> float:
     losses = losses[np.isfinite(losses).all(axis=1) & (losses < reference_point).all(axis=1)]
     if not len(losses):
         return 0.0
-    from moocore import hypervolume as volume  # type: ignore[import-untyped]
+    from moocore import hypervolume as volume
 
     return float(volume(losses, ref=reference_point))
 
