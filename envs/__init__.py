@@ -1,1 +1,28 @@
 """Design environments that come with designopt; importing this registers them, without importing any of them."""
+
+from designopt.registry import register_env
+
+register_env("designopt/Ackley-v0", "designopt.envs.engineering.ackley:Ackley")
+register_env("designopt/CantileverBeam-v0", "designopt.envs.engineering.cantilever:CantileverBeam")
+register_env("designopt/CarSideImpact-v0", "designopt.envs.engineering.car_side_impact:CarSideImpact")
+register_env("designopt/CarSideImpactMO-v0", "designopt.envs.engineering.car_side_impact_mo:CarSideImpactMO")
+register_env("designopt/ClutchBrake-v0", "designopt.envs.engineering.clutch_brake:ClutchBrake")
+register_env("designopt/CompressionSpring-v0", "designopt.envs.engineering.spring:CompressionSpring")
+register_env("designopt/DiscBrake-v0", "designopt.envs.engineering.disc_brake:DiscBrake")
+register_env("designopt/FourBarTruss-v0", "designopt.envs.engineering.four_bar_truss:FourBarTruss")
+register_env("designopt/GKXWC1-v0", "designopt.envs.engineering.gkxwc:GKXWC1")
+register_env("designopt/GKXWC2-v0", "designopt.envs.engineering.gkxwc:GKXWC2")
+register_env("designopt/GearTrainMO-v0", "designopt.envs.engineering.gear_train_mo:GearTrainMO")
+register_env("designopt/HeatExchanger-v0", "designopt.envs.engineering.heat_exchanger:HeatExchanger")
+register_env("designopt/JLH1-v0", "designopt.envs.engineering.jlh:JLH1")
+register_env("designopt/JLH2-v0", "designopt.envs.engineering.jlh:JLH2")
+register_env("designopt/KeaneBump-v0", "designopt.envs.engineering.keane:KeaneBump")
+register_env("designopt/PressureVessel-v0", "designopt.envs.engineering.pressure_vessel:PressureVessel")
+register_env("designopt/ReinforcedConcreteBeam-v0", "designopt.envs.engineering.concrete_beam:ReinforcedConcreteBeam")
+register_env("designopt/SpeedReducer-v0", "designopt.envs.engineering.speed_reducer:SpeedReducer")
+register_env("designopt/SpeedReducerMO-v0", "designopt.envs.engineering.speed_reducer_mo:SpeedReducerMO")
+register_env("designopt/ThreeTruss-v0", "designopt.envs.engineering.three_truss:ThreeTruss")
+register_env("designopt/TwoBarTruss-v0", "designopt.envs.engineering.two_bar_truss:TwoBarTruss")
+register_env("designopt/VehicleSafety-v0", "designopt.envs.engineering.vehicle_safety:VehicleSafety")
+register_env("designopt/WeldedBeam-v0", "designopt.envs.engineering.welded_beam:WeldedBeam")
+register_env("designopt/WeldedBeamMO-v0", "designopt.envs.engineering.welded_beam_mo:WeldedBeamMO")

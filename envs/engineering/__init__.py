@@ -1,0 +1,1 @@
+"""Engineering design problems with closed-form physics: cheap, constrained, with known optima."""
