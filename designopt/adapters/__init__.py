@@ -4,6 +4,7 @@
 ``to_botorch(env)``       a BoTorch test problem
 ``to_pymoo(env)``         a pymoo Problem
 ``to_optuna(env)``        an Optuna objective
+``to_tune(env)``          a trainable of Ray Tune
 ``OptunaSampler(name)``   a search backend as a sampler of Optuna studies
 ``TuneSearcher(name, …)`` a search backend as a search algorithm of Ray Tune
 ========================  =====================================================================================
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from designopt.adapters.optuna import to_optuna
     from designopt.adapters.optuna_sampler import OptunaSampler
     from designopt.adapters.pymoo import to_pymoo
-    from designopt.adapters.ray_tune import TuneSearcher
+    from designopt.adapters.ray_tune import TuneSearcher, to_tune
 
-__all__ = ["OptunaSampler", "TuneSearcher", "to_botorch", "to_optuna", "to_pymoo"]
+__all__ = ["OptunaSampler", "TuneSearcher", "to_botorch", "to_optuna", "to_pymoo", "to_tune"]
 
 _HOMES = {
     "OptunaSampler": "optuna_sampler",
@@ -31,6 +32,7 @@ _HOMES = {
     "to_botorch": "botorch",
     "to_optuna": "optuna",
     "to_pymoo": "pymoo",
+    "to_tune": "ray_tune",
 }
 
 

@@ -1,14 +1,15 @@
-"""Search backends as search algorithms of Ray Tune."""
+"""Environments as trainables of Ray Tune, and search backends as its search algorithms."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ray import tune
 from ray.tune.search import Searcher as RaySearcher
 
 from designopt.adapters.declared import DeclaredEnv
@@ -36,8 +37,9 @@ class TuneSearcher(RaySearcher):
 
     Args:
         backend: a registered name, or a Searcher class.
-        problem: a space, together with ``metric`` and ``mode``; or an environment, whose trials report every objective
-            and constraint under its name.
+        problem: a space, together with ``metric`` and ``mode``; or an environment, whose trials report each objective
+            under its name and each constraint (feasible when <= 0) in a dictionary ``constraints``, as those of
+            ``to_tune(env)`` do.
         metric, mode: with a space, what to search for: one name and "min" or "max", or a list of each. Tune does not
             pass on those of TuneConfig to an algorithm that has its own space.
         seed, device: of the backend.
@@ -140,7 +142,7 @@ class TuneSearcher(RaySearcher):
 
     def _reported(self, result: Mapping[str, Any]) -> list[float | None] | None:
         """Objectives, then constraints; None for a number that is not finite, None in all when nothing was reported."""
-        names = [o.name for o in self._env.objectives] + [c.name for c in self._env.constraints]
+        names = [o.name for o in self._env.objectives] + [f"constraints/{c.name}" for c in self._env.constraints]
         missing = [name for name in names if name not in result]
         if len(missing) == len(names):
             return None
@@ -155,6 +157,33 @@ class TuneSearcher(RaySearcher):
             return Evaluation.failure(1, m, k, "failed", f"trial {event['trial']} ended without a result")
         values = np.array([event["values"]], dtype=np.float64)
         return Evaluation(values[:, :m], values[:, m:])
+
+
+def to_tune(env: DesignEnv) -> Callable[[dict[str, Any]], None]:
+    """The environment as a trainable, for ``tune.Tuner(to_tune(env), ...)``.
+
+    It reports objectives by name in the environment's own sign, constraints (feasible when <= 0) in a dictionary
+    ``constraints``, and metrics by name. An ``invalid`` design reports NaN; any other without values ends its trial
+    by an error.
+    """
+
+    def evaluate(config: dict[str, Any]) -> None:
+        space = env.design_space
+        evaluation = env.evaluate(space.encode([{name: config[name] for name in space.names}]))
+        status = str(evaluation.status[0])
+        if status not in ("ok", "invalid"):
+            raise RuntimeError(f"{env.id}: {status}: {evaluation.errors[0]}")
+        ok = evaluation.status == "ok"
+        objectives = np.where(ok, evaluation.objectives[0], np.nan).tolist()
+        constraints = np.where(ok, evaluation.constraints[0], np.nan).tolist()
+        tune.report(
+            {name: values.tolist()[0] for name, values in evaluation.metrics.items()}
+            | {o.name: value for o, value in zip(env.objectives, objectives, strict=True)}
+            | {"constraints": {c.name: value for c, value in zip(env.constraints, constraints, strict=True)}}
+        )
+
+    evaluate.__name__ = env.id.rpartition("/")[2]  # by which Tune names its trials and folders
+    return evaluate
 
 
 def _declared(

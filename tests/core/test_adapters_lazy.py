@@ -13,6 +13,7 @@ PEERS = {
     "to_optuna": "optuna",
     "OptunaSampler": "optuna",
     "TuneSearcher": "ray",
+    "to_tune": "ray",
 }
 
 
