@@ -23,8 +23,8 @@ class ReinforcedConcreteBeam(VariantEnv):
     """Cost of a simply supported concrete beam of 30 ft with tension steel, per the ACI 318-77 strength rule.
 
     Design: area of steel (in^2), height and width of the section (in).  Objective: cost ($), minimise.
-    Constraints: height at most 4 widths; bending resistance at least the factored moment (in in^3: moment divided by
-    36 ksi, the design strength of the steel times the lever arm ratio).
+    Constraints: height at most 4 widths; bending resistance at least the factored moment, both over 36 ksi = 0.9 * 50
+    ksi * 0.8 (strength reduction, yield stress, effective depth over height), hence in in^3.
     Variants: classical (continuous, also the published code); mixed (steel from a table of bar groups, whole inches of
     height).
 

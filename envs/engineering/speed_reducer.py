@@ -28,8 +28,8 @@ class SpeedReducer(VariantEnv):
     1 and 2 (cm).  Objective: volume of metal (cm^3), which the literature calls weight, minimise.
     Constraints, all dimensionless: bending and contact stress of the teeth; deflection and stress of both shafts;
     pinion diameter; bounds of face width over module; room for the bearings of both shafts.
-    Variants: classical (eleven constraints, teeth as a real number); as_published (shaft 1's torque term ten times too
-    small and no room asked for the bearings: nine constraints); mixed (whole teeth).
+    Variants: classical (eleven constraints, teeth as a real number); as_published (the torsion term of shaft 1 ten
+    times too small and no room asked for the bearings: nine constraints); mixed (whole teeth).
 
     Version history: v0 first release.
     """
@@ -74,13 +74,13 @@ class SpeedReducer(VariantEnv):
             + 7.4777 * (d1**3 + d2**3)
             + 0.7854 * (L1 * d1**2 + L2 * d2**2)
         )
-        torque_1 = 1.69e6 if self.variant == "as_published" else 16.9e6
+        torsion_1 = 1.69e6 if self.variant == "as_published" else 16.9e6
         g = [
             27 / (b * m**2 * z) - 1,
             397.5 / (b * m**2 * z**2) - 1,
             1.93 * L1**3 / (m * z * d1**4) - 1,
             1.93 * L2**3 / (m * z * d2**4) - 1,
-            np.sqrt((745 * L1 / (m * z)) ** 2 + torque_1) / (110 * d1**3) - 1,
+            np.sqrt((745 * L1 / (m * z)) ** 2 + torsion_1) / (110 * d1**3) - 1,
             np.sqrt((745 * L2 / (m * z)) ** 2 + 157.5e6) / (85 * d2**3) - 1,
             m * z / 40 - 1,
             5 * m / b - 1,

@@ -57,7 +57,7 @@ class CompressionSpring(VariantEnv):
         d, D, N = designs.T
         weight = (N + 2) * D * d**2
         deflection = 1 - D**3 * N / (71785 * d**4)
-        with np.errstate(divide="ignore", invalid="ignore"):  # the pole at D = d
+        with np.errstate(divide="ignore"):  # the pole at D = d
             shear = (4 * D**2 - d * D) / (12566 * (D * d**3 - d**4)) + 1 / (5108 * d**2) - 1
         surge = 1 - 140.45 * d / (D**2 * N)
         outer = (D + d) / 1.5 - 1

@@ -18,14 +18,17 @@ class ThreeTruss(DesignEnv):
 
     Design: cross-section areas of the two outer bars (equal) and of the middle bar (cm^2); areas below 1e-5 count as
     1e-5, because the stresses of a truss without bars are not defined.  Objective: volume (cm^3), minimise.
-    Constraints: stress in bars 1, 2, 3 at most 2 kN/cm^2.  Load 2 kN/cm^2, height 100 cm.
+    Constraints: tension in the outer bar along which the load of 2 kN pulls, compression in the opposite one, tension
+    in the middle one, each at most 2 kN/cm^2.  Height 100 cm.
 
     Version history: v0 first release.
     """
 
     design_space = DesignSpace(outer_area=Real(0.0, 1.0, unit="cm^2"), middle_area=Real(0.0, 1.0, unit="cm^2"))
     objectives = (Objective("volume", "min", unit="cm^3"),)
-    constraints = tuple(Constraint(f"stress_{i}", unit="kN/cm^2", scale=2.0) for i in (1, 2, 3))
+    constraints = tuple(
+        Constraint(f"stress_{bar}_bar", unit="kN/cm^2", scale=2.0) for bar in ("loaded", "opposite", "middle")
+    )
     reference = Reference(value=263.8958436, design=(0.7886751355, 0.4082482906), source="multi-start SLSQP")
 
     def evaluate(self, designs: Array) -> Evaluation:
