@@ -163,7 +163,7 @@ def _hypervolume(result: Result) -> Curve:
     front, start = losses[:0], 0
     x: list[float] = []
     y: list[float] = []
-    for end in ends:
+    for end in ends.tolist():
         front = np.concatenate([front, losses[start:end]])
         front = np.unique(front[non_dominated(front)], axis=0)
         x.append(rows[end - 1] + 1.0)
@@ -190,7 +190,7 @@ def _steps(best: Array) -> Points:
         rows = rows[np.linspace(0, len(rows) - 1, DRAWN).astype(int)]
     if rows[-1] != len(best) - 1:
         rows = np.append(rows, len(best) - 1)
-    return rows + 1.0, best[rows]
+    return rows.astype(np.float64) + 1, best[rows]
 
 
 def _sample(n: int) -> NDArray[np.intp]:
@@ -215,10 +215,10 @@ def _view(levels: Array, values: Array, sign: float, log: bool) -> tuple[float, 
             room = 2 * (worst - best) or np.inf
             worst = max(worst, min(float(np.quantile(value, 0.9)), worst + room))
     elif len(value):
-        best, worst = map(float, np.quantile(value, [0.05, 0.95]))
+        best, worst = np.quantile(value, [0.05, 0.95]).tolist()
     else:
         return 0.0, 1.0
     margin = 0.06 * (worst - best) or 0.1 * abs(best) or 1.0
     ends = sorted((sign * (best - margin), sign * (worst + margin)))
-    low, high = (10.0**end for end in ends) if log else ends
-    return low, high
+    low, high = 10.0 ** np.array(ends) if log else ends
+    return float(low), float(high)

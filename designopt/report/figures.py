@@ -161,8 +161,10 @@ def pareto(result: Result) -> Any:
     if m == 3:
         # Seen from the good side, else the dominated designs stand before the front.
         good = [-1 if o.sense == "min" else 1 for o in result.objectives]
-        eye = {axis: side * far for axis, side, far in zip("xyz", good, (1.5, 1.5, 0.7), strict=True)}
-        figure.update_layout(scene_camera_eye=eye)
+        eye = {axis: side * far for axis, side, far in zip("xyz", good, (1.4, 1.4, 0.6), strict=True)}
+        figure.update_layout(
+            scene_camera={"eye": eye, "center": {"x": 0, "y": 0, "z": -0.1}}, height=640, margin={"b": 32}
+        )
         figure.update_layout(scene=dict(zip(("xaxis_title", "yaxis_title", "zaxis_title"), titles, strict=True)))
     else:
         figure.update_xaxes(title=titles[0])
@@ -224,8 +226,7 @@ def constraints(result: Result) -> Any:
         orientation="h",
         marker={"color": [colours[s] for s in states]},
         text=[f"{s}, {style.number(-scaled[i], 3)}" for s, i in zip(states, tightest, strict=True)],
-        textfont={"color": style.INK[False]},
-        outsidetextfont={"color": style.SHADE},
+        insidetextfont={"color": style.INK[False]},
         hoverinfo="y+text",
     )
     figure.update_xaxes(title="slack over the constraint's scale, cut at ±1 (below zero: violated)")

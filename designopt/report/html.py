@@ -31,17 +31,17 @@ def write_report(result: Result, path: str | Path) -> Path:
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
-    folder = jinja2.FileSystemLoader(Path(__file__).parent)
     pages = jinja2.Environment(
-        loader=folder, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        finalize=lambda value: value if isinstance(value, Markup) else clean(value),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     templates = {"light": style.template(False), "dark": style.template(True)}
     page = pages.get_template("page.html.jinja").render(
         result=result,
-        env_id=clean(result.env_id),
-        search=clean(result.search),
-        command=clean(result.command),
-        config={clean(name): clean(value) for name, value in result.config.items()},
         facts=content.summary(result),
         design=content.design_table(result),
         front=content.front(result, FRONT),

@@ -70,7 +70,8 @@ def _draw(result: Result, c: Curve) -> Any:
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[-1].set(xlabel="evaluation", xlim=(1 - 0.02 * c.n, max(1.02 * c.n, 2)))
-    figure.legend(loc="outside lower left", ncols=4, frameon=False, fontsize=8)
+    if c.n:
+        figure.legend(loc="outside lower left", ncols=4, frameon=False, fontsize=8)
     return figure
 
 

@@ -30,8 +30,8 @@ def best_table(result: Result) -> Table:
         return _design(design)
     front = content.front(result, FRONT)
     if front is None or not front.rows:
-        return Table(title="No design to show: no evaluation gave values", title_justify="left")
-    table = Table(title=Text(front.title), title_justify="left")
+        return Table("No design to show: no evaluation gave values")
+    table = _table(front.title)
     for column in front.columns:
         table.add_column(Text(column), overflow="fold")
     for row in front.rows:
@@ -39,9 +39,13 @@ def best_table(result: Result) -> Table:
     return table
 
 
+def _table(title: str) -> Table:
+    return Table(title=Text(title), title_justify="left", min_width=len(title))
+
+
 def _design(design: content.DesignTable) -> Table:
     # Text, not str: rich would read a name such as "s[0]" as markup.
-    table = Table(title=Text(design.title), title_justify="left")
+    table = _table(design.title)
     for heading in ("", "value", "unit", *(["known optimum"] if design.compared else []), ""):
         table.add_column(heading, overflow="fold")
     for rows in design.sections.values():
