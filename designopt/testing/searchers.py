@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from designopt.env import DesignEnv
-from designopt.evaluation import STATUSES, Evaluation
-from designopt.parameters import Array, Categorical, Integer, Ordinal, Real
+from designopt.evaluation import STATUSES
+from designopt.parameters import Categorical, Integer, Ordinal, Real
 from designopt.searcher import Searcher
 from designopt.testing.environments import require
 from designopt.testing.problems import BiObjectiveProblem, MixedProblem, TinyProblem
-
-Factory = Callable[[DesignEnv, int], Searcher]
-"""(environment, seed) -> searcher."""
+from designopt.testing.trial import Factory, Trial
 
 
 def check_searcher(
@@ -48,13 +45,8 @@ def check_searcher(
     """
     if isinstance(searcher, type):
         _check_config(searcher)
-        backend: type[Searcher] = searcher
-
-        def make(env: DesignEnv, seed: int) -> Searcher:
-            return backend(env, backend.Config(), seed=seed, device="cpu")
-    else:
-        make = searcher
-    main = _Trial(make, env or MixedProblem(), rounds, batch, history, seed)
+    make = _constructor(searcher) if isinstance(searcher, type) else searcher
+    main = Trial(make, env or MixedProblem(), rounds, batch, history, seed)
     for check in (
         _check_sizes,
         _check_seed,
@@ -78,89 +70,14 @@ def check_searcher(
             check(dataclasses.replace(main, env=other))
 
 
-@dataclass(frozen=True)
-class _Trial:
-    """One backend on one environment."""
-
-    make: Factory
-    env: DesignEnv
-    rounds: int
-    batch: int
-    history: int
-    seed: int
-
-    def searcher(self, *, seed: int | None = None, told: bool = False) -> Searcher:
-        """A fresh searcher; told: of designs that it never asked for."""
-        searcher = self.make(self.env, self.seed if seed is None else seed)
-        if told:
-            designs = self.env.design_space.sample(self.history, self.seed + 1)
-            searcher.tell(designs, self.env.evaluate(designs))
-        return searcher
-
-    def ask(self, searcher: Searcher, n: int, pending: Array | None = None) -> Array:
-        """The designs asked for, after checks that hold for every ask."""
-        space = self.env.design_space
-        pending = np.empty((0, space.dim)) if pending is None else pending
-        given = pending.copy()
-        designs = searcher.ask(n, given)
-        where = f"{type(searcher).__name__} on {self.env.id}: ask({n}, {len(pending)} pending)"
-        require(np.array_equal(given, pending), f"{where} changed the array of pending designs")
-        require(
-            isinstance(designs, np.ndarray) and designs.ndim == 2 and designs.dtype == np.float64,
-            f"{where} must return a float64 array (n, {space.dim}), not {_describe(designs)}",
-        )
-        require(
-            1 <= len(designs) <= n, f"{where} returned {len(designs)} designs; at least 1 and at most {n} are allowed"
-        )
-        try:
-            space.validate(designs)
-        except ValueError as error:
-            raise AssertionError(f"{where} returned designs outside the space: {error}") from error
-        return designs
-
-    def tell(self, searcher: Searcher, designs: Array, evaluation: Evaluation | None = None) -> None:
-        """Tell results (by default the true ones), after a check that the arguments are left alone."""
-        evaluation = self.env.evaluate(designs) if evaluation is None else evaluation
-        given, told = designs.copy(), evaluation[:]
-        told.objectives, told.constraints = told.objectives.copy(), told.constraints.copy()
-        searcher.tell(given, told)
-        same = np.array_equal(given, designs) and all(
-            np.array_equal(getattr(told, name), getattr(evaluation, name), equal_nan=name != "status")
-            for name in ("objectives", "constraints", "status")
-        )
-        require(same, f"{type(searcher).__name__} on {self.env.id}: tell changed the arrays that it was given")
-
-    def failure(self, n: int, status: str) -> Evaluation:
-        return Evaluation.failure(n, len(self.env.objectives), len(self.env.constraints), status, f"made {status}")
-
-    def run(self, searcher: Searcher, rounds: int | None = None) -> Iterator[Array]:
-        """Ask and tell with evaluations in flight: of two batches the older is told, backwards, one design failed."""
-        pending = self.ask(searcher, self.batch)
-        yield pending
-        for _ in range(self.rounds if rounds is None else rounds):
-            new = self.ask(searcher, self.batch, pending)
-            yield new
-            evaluation = self.env.evaluate(pending)[::-1]
-            self.tell(searcher, pending[::-1], self._with_failure(evaluation))
-            pending = new
-        yield self.ask(searcher, self.batch, pending)
-
-    def _with_failure(self, evaluation: Evaluation) -> Evaluation:
-        if len(evaluation) < 2:
-            return evaluation
-        return Evaluation.concatenate([self.failure(1, "failed"), evaluation[1:]])
-
-
-def _describe(value: object) -> str:
-    if isinstance(value, np.ndarray):
-        return f"{value.dtype} array {value.shape}"
-    return type(value).__name__
+def _constructor(searcher: type[Searcher]) -> Factory:
+    return lambda env, seed: searcher(env, searcher.Config(), seed=seed, device="cpu")
 
 
 # Checks that use the contract as it is meant ----------------------------------------------------------------------
 
 
-def _check_sizes(t: _Trial) -> None:
+def _check_sizes(t: Trial) -> None:
     """Any number may be asked for, before and after results; what it likes is a number or None."""
     for told in (False, True):
         searcher = t.searcher(told=told)
@@ -173,7 +90,7 @@ def _check_sizes(t: _Trial) -> None:
             t.tell(searcher, t.ask(searcher, n))
 
 
-def _check_seed(t: _Trial) -> None:
+def _check_seed(t: Trial) -> None:
     """The same seed and the same calls give the same designs, whatever other code draws from global generators."""
     searcher = t.searcher(told=True)
     record = [designs.copy() for designs in t.run(searcher)]
@@ -192,7 +109,7 @@ def _check_seed(t: _Trial) -> None:
         _check_memoryless(t)
 
 
-def _check_memoryless(t: _Trial) -> None:
+def _check_memoryless(t: Trial) -> None:
     """What a memoryless searcher asks for next depends on the history told, not on past asks."""
     searcher = t.searcher(told=True)
     history = []
@@ -210,7 +127,7 @@ def _check_memoryless(t: _Trial) -> None:
     )
 
 
-def _check_seeds_differ(t: _Trial) -> None:
+def _check_seeds_differ(t: Trial) -> None:
     for told in (False, True):
         first, second = t.searcher(told=told), t.searcher(seed=t.seed + 1, told=told)
         pairs = zip(t.run(first), t.run(second), strict=True)
@@ -220,28 +137,26 @@ def _check_seeds_differ(t: _Trial) -> None:
         )
 
 
-def _check_aliasing(t: _Trial) -> None:
+def _check_aliasing(t: Trial) -> None:
     """Arrays that went in or came out belong to the caller afterwards."""
     searcher, twin = t.searcher(), t.searcher()
-    foreign = t.env.design_space.sample(t.history, t.seed + 1)
-    evaluation = t.env.evaluate(foreign)
-    twin.tell(foreign.copy(), t.env.evaluate(foreign))
-    searcher.tell(foreign, evaluation)
-    for array in (foreign, evaluation.objectives, evaluation.constraints):
-        array[:] = 0.0
+    designs = t.env.design_space.sample(t.history, t.seed + 1)
     for _ in range(t.rounds):
-        asked, expected = t.ask(searcher, t.batch), t.ask(twin, t.batch)
+        t.tell(twin, designs)
+        given, evaluation = designs.copy(), t.env.evaluate(designs)
+        searcher.tell(given, evaluation)
+        given[:] = t.env.design_space.low  # valid, so that what is noticed is the change
+        for values in (evaluation.objectives, evaluation.constraints):
+            values[:] = 0.0
+        asked, designs = t.ask(searcher, t.batch), t.ask(twin, t.batch)
         require(
-            np.array_equal(asked, expected),
+            np.array_equal(asked, designs),
             f"{type(searcher).__name__} on {t.env.id} keeps an array that the caller changed after the call; copy it",
         )
-        copy = asked.copy()
-        asked[:] = 0.0
-        t.tell(searcher, copy)
-        t.tell(twin, copy)
+        asked[:] = t.env.design_space.low
 
 
-def _check_grouping(t: _Trial) -> None:
+def _check_grouping(t: Trial) -> None:
     """Results told one by one or together lead to the same next designs."""
     together, single = t.searcher(told=True), t.searcher(told=True)
     for _ in range(t.rounds):
@@ -250,13 +165,13 @@ def _check_grouping(t: _Trial) -> None:
             np.array_equal(designs, same),
             f"{type(together).__name__} on {t.env.id}: results told one by one, not together, changed the next ask",
         )
-        evaluation = t._with_failure(t.env.evaluate(designs))
+        evaluation = t.with_failure(t.env.evaluate(designs))
         t.tell(together, designs, evaluation)
         for i in range(len(designs)):
             t.tell(single, designs[i : i + 1], evaluation[i])
 
 
-def _check_foreign(t: _Trial) -> None:
+def _check_foreign(t: Trial) -> None:
     """Designs that it never asked for, and the same design twice, are welcome at any time."""
     searcher = t.searcher(told=True)
     for i in range(t.rounds):
@@ -269,7 +184,7 @@ def _check_foreign(t: _Trial) -> None:
 # Checks that bring trouble ----------------------------------------------------------------------------------------
 
 
-def _check_pending(t: _Trial) -> None:
+def _check_pending(t: Trial) -> None:
     """Results may be late or never come: ask is no barrier."""
     for told in (False, True):
         searcher = t.searcher(told=told)
@@ -281,7 +196,7 @@ def _check_pending(t: _Trial) -> None:
         t.ask(searcher, t.batch, pending[order[1::2]])
 
 
-def _check_statuses(t: _Trial) -> None:
+def _check_statuses(t: Trial) -> None:
     """Rows of every status are digested, among good ones and when there are no good ones at all."""
     mixed = t.searcher(told=True)
     for status in STATUSES:
@@ -298,7 +213,7 @@ def _check_statuses(t: _Trial) -> None:
         t.ask(hopeless, t.batch)
 
 
-def _check_infeasible(t: _Trial) -> None:
+def _check_infeasible(t: Trial) -> None:
     """No feasible design so far, by far, is no reason to stop."""
     if not t.env.constraints:
         return
@@ -310,7 +225,7 @@ def _check_infeasible(t: _Trial) -> None:
         designs = t.ask(searcher, t.batch)
 
 
-def _check_in_flight(t: _Trial) -> None:
+def _check_in_flight(t: Trial) -> None:
     """From nothing, with evaluations in flight, told backwards; more designs than a tiny space has."""
     for _ in t.run(t.searcher(), 2 * t.rounds):
         pass
@@ -331,6 +246,7 @@ def _check_config(searcher: type[Searcher]) -> None:
     for field in dataclasses.fields(config):
         candidates = field.metadata.get("range")
         require(candidates is not None, f"{name}.{field.name} must be declared by tunable(default, range)")
+        values: list[Any]
         match candidates:
             case Real() | Integer():
                 values = [candidates.low, candidates.high]
