@@ -1,9 +1,9 @@
 """Cost of the loop itself: ask + tell + record per evaluation, beside Optuna in the same run.
 
-    python benchmarks/overhead.py                 # all rows; Optuna with sqlite at 10,000 evaluations takes many minutes
-    python benchmarks/overhead.py --quick         # without those
+    python benchmarks/overhead.py            # all rows; Optuna with sqlite at 10,000 evaluations takes minutes
+    python benchmarks/overhead.py --quick    # without that one
 
-Each row runs in a fresh process with one thread, so that neither caches nor memory leak from one to the next. The objective is a
+Each row runs in fresh processes, so that neither caches nor memory leak from one to the next. The objective is a
 vectorised function of four parameters that costs microseconds. Writes docs/benchmarks/overhead.md.
 """
 
@@ -35,6 +35,7 @@ def ours(evaluations, batch, store):
     import designopt as do
 
     env = environment()
+    do.optimize(env, search="random", budget=1)  # imports are not part of the loop
     with tempfile.TemporaryDirectory() as folder:
         where = f"{folder}/runs.db" if store else None
         started = time.perf_counter()
@@ -116,7 +117,9 @@ def table(quick):
     def row(name, case, store, n, batch=1, repeats=3):
         seconds, mib = measure(case, n, batch, repeats)
         per_evaluation[case, n, batch] = seconds / n
-        lines.append(f"| {name} | {store} | {batch} | {n:,} | {seconds / n * 1e6:,.1f} | {n / seconds:,.0f} | {mib:,.0f} |")
+        lines.append(
+            f"| {name} | {store} | {batch} | {n:,} | {seconds / n * 1e6:,.1f} | {n / seconds:,.0f} | {mib:,.0f} |"
+        )
         print(lines[-1], flush=True)
 
     for n in (1_000, 10_000):
@@ -159,7 +162,9 @@ def main():
     from designopt.provenance import versions
 
     lines, summary, codes = table(arguments.quick)
-    used = ", ".join(f"{name} {v}" for name, v in versions().items() if name in ("python", "numpy", "optuna", "SQLAlchemy"))
+    used = ", ".join(
+        f"{name} {v}" for name, v in versions().items() if name in ("python", "numpy", "optuna", "SQLAlchemy")
+    )
     text = [
         "# What the loop costs",
         "",
@@ -172,7 +177,8 @@ def main():
         "",
         *summary,
         "",
-        "A million evaluations include opening the store, the run's record and the result's arrays; the peak is of the whole process.",
+        "A million evaluations include opening the store, the run's record and the result's arrays; "
+        "the peak is of the whole process.",
         "",
         *codes,
         "",

@@ -17,8 +17,8 @@ from designopt.parameters import Array
 from designopt.space import DesignSpace
 
 
-class InvalidDesign(Exception):
-    """Raised by an evaluator to say that this design cannot be evaluated, now or ever: its status becomes ``invalid``."""
+class InvalidDesign(Exception):  # noqa: N818 - reads as the fact that it states
+    """Raised by an evaluator: this design cannot be evaluated, now or ever; its status becomes ``invalid``."""
 
 
 @dataclass(frozen=True)

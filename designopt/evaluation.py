@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 STATUSES = ("ok", "invalid", "failed", "timeout", "lost")
-"""ok; invalid: the design cannot be evaluated (deterministic, worth learning); failed: exception; timeout; lost: worker died."""
+"""invalid: the design cannot be evaluated (deterministic, worth learning); failed: exception; lost: its worker died."""
 
 
 @dataclass

@@ -140,7 +140,8 @@ def design_env(
 
     Args:
         space: the function's arguments.
-        minimize, maximize: names of outputs that are objectives; at least one.
+        minimize: names of outputs to minimise.
+        maximize: names of outputs to maximise; at least one objective in all.
         constraints: output name -> ``"<= number"`` or ``">= number"``.
         units: output name -> unit, for tables and pictures.
         vectorized: the function takes and returns arrays of shape (n,), all designs of a batch at once.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import math
 from collections.abc import Hashable, Iterable
 from collections.abc import Sequence as Seq
@@ -59,11 +60,7 @@ class Ordinal:
 
     def __post_init__(self) -> None:
         values = tuple(float(v) for v in self.values)
-        if (
-            not values
-            or not np.all(np.isfinite(values))
-            or any(a >= b for a, b in zip(values, values[1:], strict=False))
-        ):
+        if not values or not np.all(np.isfinite(values)) or any(a >= b for a, b in itertools.pairwise(values)):
             raise ValueError(
                 f"Ordinal({list(self.values)!r}): values must be finite, strictly increasing and at least one"
             )

@@ -7,12 +7,14 @@ A plug-in is a module named in the entry-point group ``designopt.envs`` or ``des
 from __future__ import annotations
 
 import importlib
+import inspect
 import warnings
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
 import gymnasium
+from gymnasium.envs.registration import load_env_creator
 
 from designopt.env import DesignEnv
 from designopt.parameters import suggest
@@ -63,10 +65,11 @@ def make(id: str, **kwargs: Any) -> DesignEnv:
     """
     if id not in envs():
         raise ValueError(f"unknown environment {id!r}; {suggest(id, _envs)}")
-    try:
-        env = gymnasium.make(id, disable_env_checker=True, **kwargs).unwrapped
-    except TypeError as error:
-        raise ValueError(f"{id}: {error}") from error
+    known = inspect.signature(load_env_creator(str(gymnasium.spec(id).entry_point))).parameters
+    for name in kwargs:
+        if name not in known:
+            raise ValueError(f"{id} has no argument {name!r}; {suggest(name, known)}")
+    env = gymnasium.make(id, disable_env_checker=True, **kwargs).unwrapped
     assert isinstance(env, DesignEnv), f"{id} is registered but is no DesignEnv"
     return env
 

@@ -26,11 +26,12 @@ class Searcher:
     Attributes:
         requires: protocols that the environment must offer.
         multi_objective: whether several objectives are searched for a Pareto front; one objective always works.
-        batch: how many designs it likes to be asked for at once.
+        batch: how many designs it likes to be asked for at once; None: as many as can be evaluated at once.
         memoryless: what ``ask`` returns depends only on the seed, the number of designs asked before, the history told
             and ``pending``. A resumed study then need not repeat past asks, only tell the history.
         space, objectives, constraints: the environment's.
         rng: numpy Generator seeded with the study's seed.
+        name: the registered name under which it was made; empty for a class used directly.
     """
 
     requires: ClassVar[tuple[type, ...]] = (DesignEnv,)
@@ -52,9 +53,10 @@ class Searcher:
         self.rng = np.random.default_rng(np.random.SeedSequence(seed))
         self.device = device
         self.batch: int | None = 1
+        self.name = ""
 
     def ask(self, n: int, pending: Array) -> Array:
-        """At most n new designs, (<= n, d); at least one.
+        """At most n new designs, (<= n, d); none says that there is nothing more to ask.
 
         Args:
             n: how many are wanted.
@@ -164,7 +166,7 @@ def read_as(name: str, value: Any, like: Any) -> Any:
 
 
 def literal(value: Any) -> Any:
-    """Text as the Python literal it spells (true, false and none in any case), or the text itself; other values pass."""
+    """Text as the Python literal it spells (true, false, none in any case), or the text itself; other values pass."""
     if not isinstance(value, str):
         return value
     import ast

@@ -16,7 +16,9 @@ def test_a_row_is_ok_exactly_when_every_value_is_finite(objectives, constraints)
     assert np.array_equal(evaluation.status == "ok", finite)
     assert set(evaluation.status[~finite]) <= {"invalid"}
     assert ((evaluation.errors == "") == finite).all()
-    assert np.array_equal(evaluation.feasible, finite & (np.where(np.isnan(constraints), 1, constraints) <= 0).all(axis=1))
+    assert np.array_equal(
+        evaluation.feasible, finite & (np.where(np.isnan(constraints), 1, constraints) <= 0).all(axis=1)
+    )
 
 
 def test_defaults_are_ok_once_and_without_constraints():
@@ -31,7 +33,9 @@ def test_defaults_are_ok_once_and_without_constraints():
 
 
 def test_statuses_given_stay_and_only_ok_can_turn_invalid():
-    evaluation = Evaluation([[np.nan], [np.nan], [1.0]], status=["failed", "ok", "timeout"], errors=["boom", "", "slow"])
+    evaluation = Evaluation(
+        [[np.nan], [np.nan], [1.0]], status=["failed", "ok", "timeout"], errors=["boom", "", "slow"]
+    )
     assert evaluation.status.tolist() == ["failed", "invalid", "timeout"]
     assert evaluation.errors[0] == "boom"
     assert "NaN" in evaluation.errors[1]

@@ -9,7 +9,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HEAVY = {"torch", "ray", "botorch", "gpytorch", "optuna", "pymoo", "pandas", "sqlalchemy", "plotly", "scipy", "matplotlib"}
+HEAVY = {
+    "torch",
+    "ray",
+    "botorch",
+    "gpytorch",
+    "optuna",
+    "pymoo",
+    "pandas",
+    "sqlalchemy",
+    "plotly",
+    "scipy",
+    "matplotlib",
+}
 PARTS = {"envs": ROOT / "envs", "surrogates": ROOT / "surrogates", "search": ROOT / "search"}
 
 
@@ -50,7 +62,9 @@ def test_the_loop_over_random_search_needs_neither_torch_nor_ray():
 
 
 def test_no_second_copy_of_the_parts_is_importable_by_accident():
-    names = modules_after("import designopt.envs, designopt.search, designopt.surrogates; designopt.envs(); designopt.backends()")
+    names = modules_after(
+        "import designopt.envs, designopt.search, designopt.surrogates; designopt.envs(); designopt.backends()"
+    )
     assert not {"envs", "search", "surrogates"} & names
 
 
@@ -76,7 +90,7 @@ FILES = [
 def test_parts_import_only_what_they_may(file):
     for name in imports_of(file):
         for root in forbidden(file):
-            assert name != root and not name.startswith(f"{root}."), f"{file.relative_to(ROOT)} imports {name}"
+            assert not f"{name}.".startswith(f"{root}."), f"{file.relative_to(ROOT)} imports {name}"
 
 
 def test_the_parts_are_relative_links_inside_the_package():

@@ -1,0 +1,425 @@
+"""The loop: ask -> evaluate -> record -> tell, with budget, executor, store and callbacks."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from os import PathLike
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from designopt.env import DesignEnv
+from designopt.evaluation import Evaluation
+from designopt.executors import Executor, Finished, make_executor
+from designopt.parameters import Array
+from designopt.registry import backend, make
+from designopt.result import Log, Result
+from designopt.searcher import Searcher, make_config
+from designopt.store import Ask, LoadedRun, RunInfo, Store
+
+Callback = Callable[["Study", Evaluation], None]
+
+
+class Study:
+    """One environment, one searcher, one budget.
+
+    ``run`` goes to the end; ``step`` asks as long as workers are free and takes in what has arrived, for loops of
+    one's own. As a context manager the study closes its executor and marks the run in the store.
+
+    Args:
+        env: the design environment.
+        searcher: the search backend, bound to the same environment.
+        budget: evaluations to spend.
+        batch: designs asked for at once; default: the searcher's own.
+        seconds: wall-clock limit; evaluations still in flight when it passes are given up.
+        executor: evaluates designs; default: in this process. The study closes it.
+        store: records every evaluation before the searcher is told; a Store, a path or a database URL.
+        callbacks: called as ``callback(study, evaluation)`` for every batch of results; may call ``study.stop()``.
+
+    Raises:
+        ValueError: a budget, batch or time limit that is not positive.
+        StoreError: the store cannot be written; raised before anything is evaluated.
+    """
+
+    def __init__(
+        self,
+        env: DesignEnv,
+        searcher: Searcher,
+        *,
+        budget: int,
+        batch: int | None = None,
+        seconds: float | None = None,
+        executor: Executor | None = None,
+        store: Store | str | PathLike[str] | None = None,
+        callbacks: Iterable[Callback] = (),
+        resumed: LoadedRun | None = None,
+    ) -> None:
+        for name, value in (("budget", budget), ("batch", batch), ("seconds", seconds)):
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} = {value}; it must be positive")
+        self.env = env
+        self.searcher = searcher
+        self.budget = budget
+        self.batch = batch
+        self.seconds = seconds
+        self.executor = make_executor(env) if executor is None else executor
+        self._owns_store = not isinstance(store, Store)
+        self.store = store if isinstance(store, Store) or store is None else Store(store)
+        self.callbacks = tuple(callbacks)
+        self.search_seconds = 0.0
+        self.asked = 0
+        self.told = 0
+        self._log = Log()
+        self._pending: dict[int, Array] = {}
+        self._unwritten: list[Ask] = []
+        self._exhausted = self._stopped = False
+        self._deadline = float("inf") if seconds is None else time.monotonic() + seconds
+        self.run_id = self._open_run(resumed)
+
+    def _open_run(self, resumed: LoadedRun | None) -> str:
+        if resumed is not None:
+            assert self.store is not None, "only a stored run can be resumed"
+            self.store.restart_run(resumed.info.id, budget=self.budget, batch=self.batch, seconds=self.seconds)
+            self.search_seconds = resumed.info.search_seconds
+            self._replay(resumed)
+            return resumed.info.id
+        if self.store is None:
+            return f"{self.env.id.split('/')[-1].lower()}-{secrets.token_hex(3)}"
+        return self.store.create_run(
+            RunInfo(
+                env=self.env.id,
+                env_arguments=self._env_arguments(),
+                space=self.env.design_space,
+                objectives=self.env.objectives,
+                constraints=self.env.constraints,
+                backend=self.search,
+                hyperparameters=dataclasses.asdict(self.searcher.config),
+                seed=self.searcher.seed,
+                budget=self.budget,
+                batch=self.batch,
+                seconds=self.seconds,
+                workers=self.executor.workers,
+                executor=self.executor.kind,
+                limits=dict(self.executor.limits),
+            )
+        )
+
+    def _env_arguments(self) -> dict[str, Any]:
+        return dict(self.env.spec.kwargs) if self.env.spec is not None else {}
+
+    @property
+    def search(self) -> str:
+        """Name of the backend: the registered one, or the class name of a searcher from elsewhere."""
+        return self.searcher.name or type(self.searcher).__name__
+
+    # Resume -----------------------------------------------------------------------------------------------------
+
+    def _replay(self, run: LoadedRun) -> None:
+        """Bring a fresh searcher to where the recorded run stopped: its asks and tells again, in recorded order.
+
+        A memoryless searcher is only told. What was asked but never recorded stays pending and is submitted first.
+        """
+        row_of = {int(order): row for row, order in enumerate(run.orders)}
+        replay_order = np.argsort(run.sequence)
+        differs = False
+        for ask in run.asks:
+            self._tell_rows(run, replay_order[self.told : ask.told_before])
+            orders = range(ask.first, ask.first + ask.n)
+            missing = [order for order in orders if order not in row_of]
+            if missing or not self.searcher.memoryless:
+                designs = self.searcher.ask(ask.wanted, self._pending_designs())[: ask.n]
+            else:
+                designs = run.designs[[row_of[order] for order in orders]]
+            for order, design in zip(orders, designs, strict=False):
+                recorded = run.designs[row_of[order]] if order in row_of else design
+                differs |= not np.array_equal(recorded, design)
+                self._pending[order] = recorded
+            self.asked = ask.first + ask.n
+        self._tell_rows(run, replay_order[self.told :])
+        if differs:
+            warnings.warn(
+                f"run {run.info.id}: the search now proposes other designs than were recorded (another version or "
+                "machine?); it continues from the recorded history",
+                stacklevel=2,
+            )
+        if self._pending:
+            self.executor.submit(np.array(list(self._pending)), self._pending_designs())
+
+    def _tell_rows(self, run: LoadedRun, rows: NDArray[np.int64]) -> None:
+        if not len(rows):
+            return
+        evaluation = run.evaluation[rows]
+        for worker in dict.fromkeys(run.workers[rows]):
+            own = run.workers[rows] == worker
+            self._log.append(run.orders[rows][own], run.designs[rows][own], evaluation[own], worker)
+        for order in run.orders[rows]:
+            self._pending.pop(int(order), None)
+        self.told += len(rows)
+        self.searcher.tell(run.designs[rows], evaluation)
+
+    # The loop ---------------------------------------------------------------------------------------------------
+
+    @property
+    def done(self) -> bool:
+        """Whether the budget is told, the time is over, the search has nothing more to ask, or ``stop`` was called."""
+        return (
+            self._stopped
+            or self.told >= self.budget
+            or time.monotonic() >= self._deadline
+            or (self._exhausted and not self._pending)
+        )
+
+    def stop(self) -> None:
+        """End the run after the results at hand; what is in flight is given up."""
+        self._stopped = True
+
+    def run(self) -> Result:
+        """Run to the end and close.
+
+        Raises:
+            Exception: whatever the searcher, the store or a callback raises; evaluations so far are in the store.
+        """
+        with self:
+            while not self.done:
+                self.step()
+        return self.result
+
+    def step(self) -> None:
+        """Ask while workers are free, then take in what has arrived (waiting for at least one result)."""
+        while self._wants_more():
+            self._ask()
+        if not self._pending:
+            return
+        left = self._deadline - time.monotonic()
+        finished = self.executor.wait(None if left == float("inf") else max(left, 0.0))
+        if finished:
+            self._receive(finished)
+
+    def _wants_more(self) -> bool:
+        if self._exhausted or self.asked >= self.budget:
+            return False
+        return not self._pending or len(self._pending) < self.executor.workers
+
+    def _ask(self) -> None:
+        free = max(1, self.executor.workers - len(self._pending))
+        own = self.searcher.batch or self.executor.capacity - len(self._pending)
+        wanted = min(self.batch or max(own, free), self.budget - self.asked)
+        started = time.perf_counter()
+        designs = self.env.design_space.validate(self.searcher.ask(wanted, self._pending_designs()))[:wanted]
+        self.search_seconds += time.perf_counter() - started
+        if not len(designs):
+            self._exhausted = True
+            return
+        orders = np.arange(self.asked, self.asked + len(designs))
+        self._unwritten.append(Ask(first=self.asked, n=len(designs), told_before=self.told, wanted=wanted))
+        self._pending.update(zip(orders.tolist(), designs, strict=True))
+        self.asked += len(designs)
+        self.executor.submit(orders, designs)
+
+    def _pending_designs(self) -> Array:
+        if not self._pending:
+            return np.empty((0, self.env.design_space.dim))
+        return np.stack(list(self._pending.values()))
+
+    def _receive(self, finished: list[Finished]) -> None:
+        """Record first, then tell: what a searcher has seen is never missing from the store."""
+        if self.store is not None:
+            self.store.record(self.run_id, self._unwritten, finished, self.told)
+            self._unwritten = []
+        for part in finished:
+            self._log.append(part.orders, part.designs, part.evaluation, part.worker)
+            for order in part.orders.tolist():
+                del self._pending[order]
+            self.told += len(part.orders)
+            started = time.perf_counter()
+            self.searcher.tell(part.designs, part.evaluation)
+            self.search_seconds += time.perf_counter() - started
+        for callback in self.callbacks:
+            for part in finished:
+                callback(self, part.evaluation)
+
+    # End --------------------------------------------------------------------------------------------------------
+
+    @property
+    def result(self) -> Result:
+        """Everything evaluated so far."""
+        from designopt.provenance import command_line, versions
+
+        m, k = len(self.env.objectives), len(self.env.constraints)
+        orders, designs, evaluation, workers = self._log.columns(self.env.design_space.dim, m, k)
+        return Result(
+            env_id=self.env.id,
+            space=self.env.design_space,
+            objectives=self.env.objectives,
+            constraints=self.env.constraints,
+            reference=self.env.reference,
+            designs=designs,
+            evaluation=evaluation,
+            orders=orders,
+            workers=workers,
+            search=self.search,
+            config=dataclasses.asdict(self.searcher.config),
+            seed=self.searcher.seed,
+            run_id=self.run_id,
+            search_seconds=self.search_seconds,
+            command=command_line(),
+            versions=versions(),
+        )
+
+    def close(self, state: str = "finished", error: str = "") -> None:
+        """Stop the workers and mark the run in the store."""
+        self.executor.close()
+        if self.store is not None:
+            self.store.finish_run(self.run_id, state, error=error, search_seconds=self.search_seconds)
+            if self._owns_store:
+                self.store.close()
+
+    def __enter__(self) -> Study:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+            return
+        state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        try:
+            self.close(state, error=f"{type(error).__name__}: {error}")
+        except Exception as second:  # the first error is the one to show
+            error.add_note(f"while closing the run: {second}")
+
+
+def optimize(
+    env: DesignEnv | str,
+    search: str | type[Searcher] = "gp",
+    budget: int = 60,
+    *,
+    batch: int | None = None,
+    seconds: float | None = None,
+    seed: int = 0,
+    workers: int = 1,
+    store: Store | str | PathLike[str] | None = None,
+    device: str = "auto",
+    executor: str = "auto",
+    timeout: float | None = None,
+    memory_mb: float | None = None,
+    retries: int = 2,
+    address: str | None = None,
+    callbacks: Iterable[Callback] = (),
+    **hyperparameters: Any,
+) -> Result:
+    """Search an environment for its best design.
+
+    Args:
+        env: a DesignEnv, or the id of a registered one.
+        search: name of a backend, or a Searcher class.
+        budget: evaluations to spend.
+        batch: designs asked for at once; default: the backend's own.
+        seconds: wall-clock limit.
+        seed: same seed, versions and worker count give the same run when evaluation is serial.
+        workers: evaluations at the same time.
+        store: path or URL of a store that records every evaluation.
+        device: "auto", "cpu" or "cuda", for backends that use torch.
+        executor: "serial", "process" or "ray"; "auto" takes the simplest that can do what is asked.
+        timeout: wall seconds that one evaluation may take; then the simulator and its children are killed.
+        memory_mb: resident memory that an evaluation may take, enforced likewise.
+        retries: how often a design is tried again after its worker died.
+        address: of a Ray cluster to join.
+        callbacks: see Study.
+        hyperparameters: of the backend.
+
+    Raises:
+        ValueError: an argument or hyper-parameter that is unknown or out of range, named in one line.
+    """
+    env = make(env) if isinstance(env, str) else env
+    searcher = make_searcher(env, search, seed=seed, device=device, **hyperparameters)
+    limits: dict[str, Any] = {"timeout": timeout, "memory_mb": memory_mb, "retries": retries, "address": address}
+    runner = make_executor(env, workers=workers, kind=executor, **limits)
+    study = Study(
+        env, searcher, budget=budget, batch=batch, seconds=seconds, executor=runner, store=store, callbacks=callbacks
+    )
+    return study.run()
+
+
+def make_searcher(
+    env: DesignEnv, search: str | type[Searcher], *, seed: int = 0, device: str = "auto", **hyperparameters: Any
+) -> Searcher:
+    """A searcher by backend name (or class) with checked hyper-parameters."""
+    kind = backend(search) if isinstance(search, str) else search
+    searcher = kind(env, make_config(kind, hyperparameters), seed=seed, device=device)
+    searcher.name = search if isinstance(search, str) else ""
+    return searcher
+
+
+def resume(store: Store | str | PathLike[str], run_id: str, **changes: Any) -> Result:
+    """Continue a stored run after a crash, an interruption, or with a larger budget.
+
+    Nothing recorded is evaluated again; what was in flight is. Arguments: see ``resumed_study``.
+    """
+    return resumed_study(store, run_id, **changes).run()
+
+
+def resumed_study(
+    store: Store | str | PathLike[str],
+    run_id: str,
+    *,
+    env: DesignEnv | None = None,
+    budget: int | None = None,
+    seconds: float | None = None,
+    workers: int | None = None,
+    device: str = "auto",
+    address: str | None = None,
+    callbacks: Iterable[Callback] = (),
+) -> Study:
+    """The study of a stored run, brought to where its record ends; what is not given is as recorded.
+
+    Args:
+        store: where the run is recorded.
+        run_id: id of the run, or a unique beginning of it.
+        env: needed when the run's environment is not a registered one (a ``design_env`` function, say).
+        budget: evaluations in all, those recorded included.
+        seconds: wall-clock limit from now on.
+        workers: evaluations at the same time.
+        device: for backends that use torch.
+        address: of a Ray cluster to join.
+        callbacks: see Study.
+
+    Raises:
+        StoreError: no such run.
+        ValueError: the environment is not the recorded one, or is needed and not given.
+    """
+    store = store if isinstance(store, Store) else Store(store)
+    run = store.load(run_id)
+    info = run.info
+    env = _recorded_env(run) if env is None else env
+    if env.design_space != info.space or env.objectives != info.objectives or env.constraints != info.constraints:
+        raise ValueError(f"run {info.id} was made on {info.env}; {env.id} has another space, objectives or constraints")
+    searcher = make_searcher(env, info.backend, seed=info.seed, device=device, **info.hyperparameters)
+    workers = workers or info.workers
+    kind = "ray" if address else info.executor if workers == info.workers else "auto"
+    runner = make_executor(env, workers=workers, kind=kind, address=address, **info.limits)
+    return Study(
+        env,
+        searcher,
+        budget=budget or info.budget or len(run.orders),
+        batch=info.batch,
+        seconds=seconds,
+        executor=runner,
+        store=store,
+        callbacks=callbacks,
+        resumed=run,
+    )
+
+
+def _recorded_env(run: LoadedRun) -> DesignEnv:
+    try:
+        return make(run.info.env, **run.info.env_arguments)
+    except ValueError as error:
+        raise ValueError(f"run {run.info.id}: {error}; pass the environment: resume(..., env=...)") from None
