@@ -241,3 +241,44 @@ def test_truss_bars_are_in_equilibrium_and_compatible():
     loaded, middle, opposite = stresses * [1, 1, -1]  # the opposite bar is in compression
     assert env.evaluate(np.array([[A1, A2]])).constraints[0] == pytest.approx(np.array([loaded, opposite, middle]) - 2)
     assert [c.name for c in env.constraints] == ["stress_loaded_bar", "stress_opposite_bar", "stress_middle_bar"]
+
+
+# Bounds and scales ----------------------------------------------------------------------------------------------------
+
+BOUNDS = [
+    ("Ackley", {}, [(-5, 10)] * 2),
+    ("Ackley", {"dim": 6}, [(-5, 10)] * 6),
+    ("JLH1", {}, [(0, 1)] * 2),
+    ("JLH2", {}, [(-5, 0), (-5, 5)]),
+    ("GKXWC1", {}, [(0, 6)] * 2),
+    ("GKXWC2", {}, [(0, 6)] * 2),
+    ("KeaneBump", {}, [(0, 10)] * 18),
+    ("ThreeTruss", {}, [(0, 1)] * 2),
+    ("ReinforcedConcreteBeam", {}, [(0.2, 15), (28, 40), (5, 10)]),
+    ("CompressionSpring", {}, [(0.05, 1), (0.25, 1.3), (2, 15)]),
+    ("PressureVessel", {}, [(0.0625, 6.1875)] * 2 + [(10, 200), (10, 200)]),
+    ("PressureVessel", {"variant": "as_published"}, [(0.0625, 6.1875)] * 2 + [(10, 200), (0, 190)]),
+    ("WeldedBeam", {}, [(0.125, 10), (0.1, 15), (0.1, 10), (0.1, 10)]),
+    ("SpeedReducer", {}, [(2.6, 3.6), (0.7, 0.8), (17, 28), (7.3, 8.3), (7.3, 8.3), (2.9, 3.9), (5, 5.5)]),
+    ("HeatExchanger", {}, [(100, 10_000), (1000, 10_000), (1000, 10_000)] + [(10, 1000)] * 5),
+    ("HeatExchanger", {"variant": "as_published"}, [(100, 10_000)] + [(1000, 10_900)] * 2 + [(10, 1000)] * 5),
+    ("CantileverBeam", {}, [(1, 5)] * 5 + [(30, 65)] * 5),
+    ("CarSideImpact", {}, [(0.5, 1.5), (0.45, 1.35)] + [(0.5, 1.5)] * 5 + [(0.192, 0.345)] * 2 + [(-30, 30)] * 2),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "bounds"), BOUNDS, ids=[f"{n}-{a}" for n, a, _ in BOUNDS])
+def test_bounds_are_the_stated_ones(name, arguments, bounds):
+    space = make(f"designopt/{name}-v0", **arguments).design_space
+    assert list(zip(space.low.tolist(), space.high.tolist(), strict=True)) == bounds
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _, _ in BOUNDS}))
+def test_typical_violations_are_comparable_across_constraints(name):
+    """The median violation of infeasible random designs is within a few powers of ten of the scale."""
+    env = make(f"designopt/{name}-v0")
+    constraints = env.evaluate(env.design_space.sample(20_000, seed=2)).constraints
+    for constraint, values in zip(env.constraints, constraints.T, strict=True):
+        violations = values[values > 0] / constraint.scale
+        if len(violations) > 20:
+            assert 0.005 < np.median(violations) < 20, constraint.name
