@@ -136,8 +136,8 @@ def table(quick):
         mine = per_evaluation["ours-sqlite", n, 1]
         sqlite, memory = per_evaluation["optuna-sqlite", n, 1], per_evaluation["optuna-memory", n, 1]
         summary.append(
-            f"* {n:,} evaluations one at a time, recorded in sqlite: {mine * 1e6:,.0f} µs each; Optuna with sqlite takes "
-            f"{sqlite / mine:,.0f} times as long, Optuna in memory {memory / mine:,.1f} times."
+            f"* {n:,} evaluations one at a time, recorded in sqlite: {mine * 1e6:,.0f} µs each; Optuna with sqlite "
+            f"takes {sqlite / mine:,.0f} times as long, Optuna in memory {memory / mine:,.1f} times."
         )
     seconds, _ = measure("codings", 1_000_000)
     codes = [

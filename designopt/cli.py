@@ -40,7 +40,7 @@ DEFAULT_STORE = "designopt.db"
 UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 
 
-class RunFailed(Exception):
+class RunFailed(Exception):  # noqa: N818 - reads as the fact that it states
     """The run itself failed, as opposed to its arguments."""
 
 

@@ -1,0 +1,96 @@
+"""Every example and every code block of the README and of docs/extending.md runs."""
+
+import re
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import designopt as do
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+
+
+def load(name):
+    return runpy.run_path(str(EXAMPLES / name))["main"]
+
+
+def blocks(page, language="python"):
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+def test_welded_beam(tmp_path):
+    result = load("welded_beam.py")(budget=20, folder=tmp_path)
+    assert len(result.designs) == 20
+    assert (tmp_path / "welded_beam.html").stat().st_size > 1_000_000
+
+
+def test_own_problem():
+    result = load("own_problem.py")(budget=60, search="tpe")
+    assert result.best is not None
+    assert "the bolts do not fit" in result.evaluation.errors
+
+
+def test_pareto_front():
+    result = load("pareto_front.py")(budget=300)
+    assert len(result.pareto) > 3
+    assert result.hypervolume() > 0.5 * result.reference.hypervolume
+
+
+def test_compare_backends():
+    found = load("compare_backends.py")(budget=40, seeds=1)
+    assert np.nanmin([values[0] for values in found.values()]) < 15_000
+
+
+def test_parallel():
+    result = load("parallel.py")(budget=24)
+    status = result.summary()["status"]
+    assert status.get("timeout", 0) == (result.designs[:, 0] > 0.8).sum()
+    assert result.best_value < 0.3
+
+
+def test_resume(tmp_path):
+    first, result = load("resume.py")(store=tmp_path / "runs.db")
+    assert np.array_equal(result.designs[:40], first.designs)
+    assert len(result.designs) == 80
+
+
+def test_the_readmes_own_problem_runs_and_is_short():
+    (code,) = blocks("README.md")
+    assert len(code.splitlines()) < 15
+    names = {"__name__": "__main__"}
+    exec(compile(code.replace("budget=30", "budget=14"), "bracket.py", "exec"), names)
+    result = names["result"]
+    assert len(result.designs) == 14
+    assert set(result.best or result.least_infeasible) == {"width", "bolts", "material"}
+
+
+def test_every_command_of_the_readme_exists():
+    from typer.main import get_command
+
+    from designopt.cli import app
+
+    commands = get_command(app).commands
+    for block in blocks("README.md", "sh"):
+        for name in re.findall(r"^designopt (\w+)", block, re.MULTILINE):
+            assert name in commands
+
+
+def test_every_link_of_the_readme_leads_somewhere():
+    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text()):
+        assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize(("index", "name"), [(0, "Cone"), (1, "Jitter")])
+def test_the_classes_of_the_extension_page_pass_the_conformance_kits(index, name):
+    from designopt.testing import check_env, check_searcher
+
+    names = {}
+    exec(compile(blocks("docs/extending.md")[index], "extending.py", "exec"), names)
+    if name == "Cone":
+        check_env(names[name]())
+        assert do.optimize(names[name](), search="random", budget=50).best_value > 0
+    else:
+        check_searcher(names[name])
