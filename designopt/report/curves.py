@@ -20,7 +20,7 @@ DRAWN = 3000
 """How many evaluations, and how many improvements, a picture draws at most."""
 MEASURED = 100
 """At how many evaluations the hypervolume of the front so far is measured at most."""
-STRETCH = 100
+STRETCH = 20
 """From this ratio of largest to smallest value on, the axis is logarithmic."""
 
 Quantity = Literal["objective", "gap", "hypervolume"]
@@ -70,6 +70,11 @@ class Curve:
         thinned = f" · {self.drawn:,} of them drawn" if self.drawn < self.n else ""
         return f"{self.n:,} evaluations{thinned} · {first}{self.note and f' · {self.note}'}"
 
+    @property
+    def crowded(self) -> bool:
+        """Whether single evaluations must be drawn small to stay apart."""
+        return self.drawn > 500
+
     def clipped(self, y: Array) -> Array:
         """Values beyond the view moved to its edge, so that an outlier shows without flattening the rest."""
         return np.clip(y, *self.view)
@@ -113,7 +118,7 @@ def _objective(result: Result) -> Curve:
     drawn = _base(result, label(objective.name, objective.unit), _steps(best))
     drawn.steps, drawn.rising = (drawn.steps[0], sign * drawn.steps[1]), sign < 0
     rows = _sample(drawn.n)
-    for kind, mask in {"feasible": feasible, "infeasible": (evaluation.status == "ok") & ~feasible}.items():
+    for kind, mask in {"infeasible": (evaluation.status == "ok") & ~feasible, "feasible": feasible}.items():
         if mask.any():
             chosen = rows[mask[rows]]
             drawn.points[kind] = (chosen + 1.0, values[chosen])

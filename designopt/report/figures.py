@@ -26,7 +26,7 @@ def convergence(result: Result, quantity: Quantity | None = None) -> Any:
 
     Single evaluations are faint points (a fixed sample of them in a long run; those beyond the view sit on its edge),
     the lower panel is the running feasible share, with a cross for each evaluation without values. The y axis turns
-    logarithmic when the curve spans two decades.
+    logarithmic when the curve spans a factor of twenty.
 
     Args:
         result: of a study.
@@ -45,10 +45,10 @@ def convergence(result: Result, quantity: Quantity | None = None) -> Any:
     )
     figure.update_yaxes(title=escape(c.title), domain=[0.3, 1] if has_share(c) else [0, 1])
     if c.log:
-        figure.update_yaxes(type="log", range=list(np.log10(c.view)), dtick=1)
+        narrow = c.view[1] < 1000 * c.view[0]
+        figure.update_yaxes(type="log", range=list(np.log10(c.view)), dtick="D2" if narrow else 1)
     else:
         figure.update_yaxes(range=c.view)
-    crowded = c.drawn > 500
     for kind, (x, y) in c.points.items():
         colour, symbol, _ = POINTS[kind]
         figure.add_scatter(
@@ -61,8 +61,8 @@ def convergence(result: Result, quantity: Quantity | None = None) -> Any:
             marker={
                 "color": colour,
                 "symbol": symbol,
-                "size": 4 if crowded else 6,
-                "opacity": 0.4 if crowded else 0.65,
+                "size": 4 if c.crowded else 6,
+                "opacity": 0.4 if c.crowded else 0.65,
             },
             hovertemplate="evaluation %{x:,}<br>%{customdata:.6g}<extra>" + kind + "</extra>",
         )

@@ -46,9 +46,8 @@ def _draw(result: Result, c: Curve) -> Any:
         colour, _, marker = POINTS[kind]
         face = colour if kind == "feasible" else "none"
         name = f"{kind} ({c.counts[kind]:,})"
-        main.scatter(
-            x, c.clipped(y), 16, marker=marker, facecolors=face, edgecolors=colour, alpha=0.55, label=name, lw=0.8
-        )
+        look = {"marker": marker, "edgecolors": colour, "alpha": 0.4 if c.crowded else 0.65, "lw": 0.8}
+        main.scatter(x, c.clipped(y), 6 if c.crowded else 16, facecolors=face, label=name, **look)
     if len(c.steps[0]):
         main.step(*c.steps, where="post", color=style.LINE, lw=2, label="best so far")
         main.plot(c.steps[0][-1], c.steps[1][-1], "o", color=style.LINE, ms=4)
@@ -59,6 +58,8 @@ def _draw(result: Result, c: Curve) -> Any:
     if stretch is not None:
         main.axvspan(*stretch, color=style.SHADE, alpha=0.14, lw=0, label=NO_FEASIBLE)
     main.set(yscale="log" if c.log else "linear", ylim=c.view, ylabel=_plain(c.title))
+    if c.log:
+        main.yaxis.set_major_formatter(lambda value, _: style.number(value))
     main.set_title(c.subtitle, loc="left", size=9, color=style.INK[False])
     for axes in lower:
         axes.plot(*c.share, color=style.FEASIBLE, lw=1.6)
