@@ -155,8 +155,12 @@ def _check_gymnasium(env: DesignEnv) -> None:
             raise AssertionError(f"{env.id}: Gymnasium's own checker says: {error}") from error
 
 
-class _WithoutNaN(gymnasium.Wrapper[Any, Any, Any, Any]):
+class _WithoutNaN(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.RecordConstructorArgs):
     """Zeros for NaN in ``info``: Gymnasium's checker compares with ==, and a design without values is no flaw."""
+
+    def __init__(self, env: DesignEnv) -> None:
+        gymnasium.utils.RecordConstructorArgs.__init__(self)  # for the spec that the checker asks for
+        super().__init__(env)
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         observation, reward, terminated, truncated, info = self.env.step(action)
