@@ -14,9 +14,10 @@ from designopt.searcher import History, Searcher, tunable
 from designopt.space import DesignSpace
 
 if TYPE_CHECKING:
+    from designopt.launch import optimize, resume
     from designopt.result import Result
     from designopt.store import Store, StoreError
-    from designopt.study import Study, optimize, resume
+    from designopt.study import Study
 
 __version__ = "0.1.0"
 
@@ -26,8 +27,8 @@ _LAZY = {
     "Store": "designopt.store",
     "StoreError": "designopt.store",
     "Study": "designopt.study",
-    "optimize": "designopt.study",
-    "resume": "designopt.study",
+    "optimize": "designopt.launch",
+    "resume": "designopt.launch",
 }
 
 

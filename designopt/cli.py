@@ -185,7 +185,8 @@ def run_study(
 ) -> None:
     """Search ENV for its best design."""
     from designopt.executors import make_executor
-    from designopt.study import Study, make_searcher
+    from designopt.launch import make_searcher
+    from designopt.study import Study
 
     problem = _env(env, _pairs("--env-set", env_settings))
     searcher = make_searcher(problem, search, seed=seed, device=device, **_pairs("--set", settings))
@@ -209,7 +210,7 @@ def resume_run(
     as_json: JsonOption = False,
 ) -> None:
     """Continue a run after a crash, an interruption, or with a larger budget; nothing recorded is evaluated again."""
-    from designopt.study import resumed_study
+    from designopt.launch import resumed_study
 
     problem = None if env is None else _env(env, {})
     study = resumed_study(

@@ -1,6 +1,20 @@
 """Design environments that come with designopt; importing this registers them, without importing any of them."""
 
+import sys
+from types import ModuleType
+
+from designopt import registry
 from designopt.registry import register_env
+
+
+class _Envs(ModuleType):
+    """Importing this package binds it as ``designopt.envs``, over the function of that name: so it answers as one."""
+
+    def __call__(self) -> list[str]:
+        return registry.envs()
+
+
+sys.modules[__name__].__class__ = _Envs
 
 register_env("designopt/Ackley-v0", "designopt.envs.engineering.ackley:Ackley")
 register_env("designopt/CantileverBeam-v0", "designopt.envs.engineering.cantilever:CantileverBeam")

@@ -85,6 +85,18 @@ def test_unknown_names_are_answered_with_the_nearest(call, message):
         call()
 
 
+def test_envs_is_the_list_of_ids_whether_or_not_the_package_of_that_name_is_imported():
+    import designopt.envs
+
+    assert do.envs() == do.envs() == designopt.registry.envs()
+    assert "designopt/WeldedBeam-v0" in do.envs()
+    assert designopt.envs.__name__ == "designopt.envs"
+    out = python(
+        "import designopt as do; print(do.envs() == do.envs()); import designopt.envs; print(len(do.envs()) > 15)"
+    )
+    assert out.split() == ["True", "True"]
+
+
 def test_an_unknown_attribute_of_the_package_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'optimise'"):
         do.optimise  # noqa: B018

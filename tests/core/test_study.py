@@ -6,7 +6,7 @@ import pytest
 
 import designopt as do
 from designopt.executors import Executor, Finished, SerialExecutor, evaluate_safely
-from designopt.study import make_searcher, resumed_study
+from designopt.launch import make_searcher, resumed_study
 
 SPACE = do.DesignSpace(
     width=do.Real(0.0, 1.0, unit="m"), bolts=do.Integer(1, 8), material=do.Categorical(["steel", "al"])
