@@ -123,9 +123,12 @@ class Store:
                 tables.create_all(connection)
                 entries = {"schema": str(SCHEMA_VERSION), "opened": _now()}
                 connection.execute(meta.insert(), [{"key": key, "value": value} for key, value in entries.items()])
-            elif meta.name not in present:
+                present = {meta.name}
+            version = None
+            if meta.name in present:
+                version = connection.scalar(sa.select(meta.c.value).where(meta.c.key == "schema"))
+            if version is None:
                 raise StoreError(f"{self.url}: its tables belong to another program; give another file or database")
-            version = connection.scalar(sa.select(meta.c.value).where(meta.c.key == "schema")) or "0"
             if int(version) > SCHEMA_VERSION:
                 raise StoreError(
                     f"{self.url}: schema version {version} is newer than {SCHEMA_VERSION}, the newest that this "

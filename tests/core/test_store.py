@@ -401,9 +401,10 @@ def test_a_store_of_a_newer_schema_is_refused_and_left_alone(tmp_path):
     assert (tmp_path / "runs.db").read_bytes() == before
 
 
-def test_another_programs_database_is_refused_and_left_alone(tmp_path):
+@pytest.mark.parametrize("table", ["runs (a)", "meta (key, value)"])
+def test_another_programs_database_is_refused_and_left_alone(tmp_path, table):
     with sqlite3.connect(tmp_path / "mlflow.db") as connection:
-        connection.execute("CREATE TABLE runs (a)")
+        connection.execute(f"CREATE TABLE {table}")
     before = (tmp_path / "mlflow.db").read_bytes()
     with pytest.raises(StoreError, match="belong to another program"):
         Store(tmp_path / "mlflow.db")
@@ -611,3 +612,28 @@ def test_memory_does_not_grow_with_what_was_recorded(store):
     finally:
         tracemalloc.stop()
     assert grown < 200_000  # bytes; the rows themselves are 4 MB
+
+
+# Documentation --------------------------------------------------------------------------------------------------
+
+
+def test_the_queries_in_the_documentation_answer(store):
+    run_id = store.create_run(INFO)
+    values = np.array([[3.0, 0], [1.0, 0], [2.0, 0], [np.nan, 0]])
+    evaluation = Evaluation(values, np.array([[-1.0], [0.5], [0.0], [-1.0]]))
+    store.record(run_id, [], [Part(np.arange(4), SPACE.sample(4, 0), evaluation)], 0)
+    text = (Path(__file__).parents[2] / "docs/store.md").read_text(encoding="utf-8")
+    queries = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
+    with store.engine.connect() as connection:
+        listed, best, wrong = (connection.exec_driver_sql(query).all() for query in queries)
+    assert [(row[0], row[1], row[3]) for row in listed] == [(run_id, "running", 4)]
+    assert [row[:3] for row in best] == [(run_id, 2, 2.0)]
+    assert wrong == [(run_id, "invalid", "NaN or inf in an objective or constraint", 1)]
+
+
+def test_the_documentation_names_every_column(store):
+    text = (Path(__file__).parents[2] / "docs/store.md").read_text(encoding="utf-8")
+    with store.engine.connect() as connection:
+        for table in ("meta", "runs", "asks", "evaluations"):
+            for row in connection.exec_driver_sql(f"PRAGMA table_info({table})"):
+                assert f"`{row[1]}`" in text
