@@ -581,9 +581,9 @@ def test_a_killed_writer_leaves_whole_transactions(tmp_path):
 
 def test_processes_open_one_new_store_and_write_their_own_runs_at_once(tmp_path):
     path = tmp_path / "runs.db"
-    writers = [start_writer(WRITE, path, 1000) for _ in range(3)]
+    writers = [start_writer(WRITE, path, 1000) for _ in range(2)]
     ids = [writer.communicate()[0].strip() for writer in writers]
-    assert [writer.returncode for writer in writers] == [0, 0, 0]
+    assert [writer.returncode for writer in writers] == [0, 0]
     with Store(path) as store:
         assert sorted(run.id for run in store.runs()) == sorted(ids)
         for run_id in ids:
