@@ -86,8 +86,8 @@ def keep(evaluator: int, driver: int, memory_mb: float | None) -> str:
     """Wait until the evaluator has died or must die: ``exit CODE``, ``memory MB`` or ``stopped``."""
     import psutil
 
-    # The pid is looked at as well, for a process that the driver forked may hold the other end of standard input.
-    while not select.select([0], [], [], TICK_SECONDS)[0] and psutil.pid_exists(driver):
+    # The driver is looked at as well, for a process that it forked may hold the other end of standard input.
+    while not select.select([0], [], [], TICK_SECONDS)[0] and running(driver):
         while (reaped := os.waitpid(-1, os.WNOHANG))[0]:
             if reaped[0] == evaluator:
                 return f"exit {os.waitstatus_to_exitcode(reaped[1])}"
@@ -96,6 +96,16 @@ def keep(evaluator: int, driver: int, memory_mb: float | None) -> str:
             if used > memory_mb:
                 return f"memory {used:.0f}"
     return "stopped"
+
+
+def running(pid: int) -> bool:
+    """Whether there is such a process; one that has ended and not been waited for is not running."""
+    import psutil
+
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def rss_mb(process: psutil.Process) -> float:

@@ -50,10 +50,11 @@ FAULTS = (
     "hangs",
     "hogs_memory",
     "floods",
+    "reads_input",
     "dies",
     "kills_its_group",
 )
-DEADLY = ("hangs", "hogs_memory", "floods", "dies", "kills_its_group", "unpicklable")
+DEADLY = ("hangs", "hogs_memory", "floods", "reads_input", "dies", "kills_its_group", "unpicklable")
 
 
 class Faulty(DesignEnv):
@@ -102,6 +103,8 @@ class Faulty(DesignEnv):
                 for _ in range(200):
                     os.write(1, b"x" * 10_000 + b"\n")
                     print("y" * 10_000)
+            if fault == "reads_input":
+                f[i] = len(sys.stdin.read())
             if fault == "dies":
                 self.start_grandchildren()
                 os._exit(7)
@@ -345,6 +348,14 @@ def test_auto_picks_the_simplest_executor_that_can(monkeypatch, arguments, kind)
         ) | {name: value for name, value in arguments.items() if name != "kind"}
 
 
+def test_an_executor_says_how_to_make_its_like():
+    serial = make_executor(Sphere())
+    assert (serial.kind, serial.workers, dict(serial.limits)) == ("serial", 1, {})
+    limits = {"timeout": 9.0, "memory_mb": 900.0, "retries": 5}
+    with make_executor(Sphere(), workers=2, **limits) as executor:
+        assert (executor.kind, executor.workers, dict(executor.limits)) == ("process", 2, limits)
+
+
 def test_an_environment_that_cannot_be_sent_is_refused():
     env = Sphere()
     env.lock = threading.Lock()
@@ -460,6 +471,11 @@ def test_a_flood_of_output_blocks_and_corrupts_nothing(aftermath):
     assert aftermath[0]["floods"].objectives[0, 0] == 0.5
 
 
+def test_a_simulator_that_reads_standard_input_finds_it_empty(aftermath):
+    assert aftermath[0]["reads_input"].status[0] == "ok"
+    assert aftermath[0]["reads_input"].objectives[0, 0] == 0
+
+
 @pytest.mark.parametrize(("fault", "how"), [("dies", "exited with code 7"), ("kills_its_group", "killed by signal 9")])
 def test_a_design_that_kills_its_worker_is_lost_after_its_retries(aftermath, fault, how):
     got = aftermath[0][fault]
@@ -529,13 +545,15 @@ def test_neighbours_of_a_fatal_design_in_a_chunk_are_not_charged(tmp_path, fault
     assert len(runs) == attempts + 1  # once in a chunk, then alone
 
 
-def test_a_worker_killed_from_outside_is_replaced_and_its_design_tried_again(tmp_path):
+@pytest.mark.parametrize("victim", ["evaluator", "keeper"])
+def test_a_worker_killed_from_outside_is_replaced_and_its_design_tried_again(tmp_path, victim):
     with make_executor(Waits(tmp_path), kind="process") as executor:
         executor.submit([5], [[1.0]])
         wait_until(lambda: list(tmp_path.glob("call-*")))
         (call,) = tmp_path.glob("call-*")
         first = int(call.name.split("-")[1])
-        os.kill(first, signal.SIGKILL)
+        os.kill(first if victim == "evaluator" else psutil.Process(first).ppid(), signal.SIGKILL)
+        wait_until(lambda: not running(first))
         (tmp_path / "go").touch()
         row, worker = collect(executor, 1)[5]
     assert row.status[0] == "ok"
@@ -598,7 +616,7 @@ def test_workers_that_die_while_starting_are_given_up():
 # Drivers: scripts without a main guard ------------------------------------------------------------------------------
 
 DRIVER = """
-import os, subprocess, sys
+import os, signal, subprocess, sys
 import designopt as do
 from designopt.executors import make_executor
 
@@ -628,11 +646,21 @@ def test_functions_of_a_script_read_from_standard_input_reach_the_workers():
     assert done.stderr == "noise\n"
 
 
+# A process that the driver forked has copies of all its pipes.
+FORK = """
+helper = os.fork()
+if helper == 0:
+    os.closerange(0, 3)
+    signal.pause()
+print(helper, flush=True)
+"""
+
+
 @pytest.mark.parametrize("end", ["kill", "exit"])
 def test_no_process_outlives_its_driver(tmp_path, end):
     script = tmp_path / "driver.py"
-    last = "executor.submit([1], [[0.75]])\n" + ("executor.wait()" if end == "kill" else "sys.stdin.read()")
-    script.write_text(DRIVER + last)
+    last = FORK + "executor.wait()" if end == "kill" else "sys.stdin.read()"
+    script.write_text(DRIVER + "executor.submit([1], [[0.75]])\n" + last)
     driver = subprocess.Popen(
         [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -643,6 +671,15 @@ def test_no_process_outlives_its_driver(tmp_path, end):
     pids.append(psutil.Process(pids[0]).ppid())
     assert all(map(running, pids))
     if end == "kill":
+        assert driver.stdout.readline() == "0.5\n"
+        helper = int(driver.stdout.readline())
         driver.kill()
-    driver.communicate(timeout=DEADLINE)
-    wait_until(lambda: not any(map(running, pids)))
+    else:
+        driver.stdin.close()
+    try:
+        wait_until(lambda: not any(map(running, pids)))
+    finally:
+        if end == "kill":
+            os.kill(helper, signal.SIGKILL)
+        with driver:
+            driver.kill()
