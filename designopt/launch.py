@@ -11,7 +11,8 @@ from designopt.executors import make_executor
 from designopt.registry import backend, make
 from designopt.result import Result
 from designopt.searcher import Searcher, make_config
-from designopt.store import LoadedRun, Store
+from designopt.runs import LoadedRun
+from designopt.store import Store
 from designopt.study import Callback, Study
 
 
@@ -114,8 +115,11 @@ def resumed_study(
         StoreError: no such run.
         ValueError: the environment is not the recorded one, or is needed and not given.
     """
-    store = store if isinstance(store, Store) else Store(store)
-    run = store.load(run_id)
+    if isinstance(store, Store):
+        run = store.load(run_id)
+    else:
+        with Store(store, read_only=True) as opened:  # a mistyped name must not leave an empty store behind
+            run = opened.load(run_id)
     info = run.info
     env = _recorded_env(run) if env is None else env
     if env.design_space != info.space or env.objectives != info.objectives or env.constraints != info.constraints:

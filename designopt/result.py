@@ -19,7 +19,7 @@ from designopt.space import DesignSpace
 if TYPE_CHECKING:
     import pandas as pd
 
-    from designopt.store import LoadedRun
+    from designopt.runs import LoadedRun
 
 
 @dataclass

@@ -19,8 +19,9 @@ from designopt.evaluation import Evaluation
 from designopt.executors import Executor, Finished, make_executor
 from designopt.parameters import Array
 from designopt.result import Log, Result
+from designopt.runs import Ask, LoadedRun, RunInfo
 from designopt.searcher import Searcher
-from designopt.store import Ask, LoadedRun, RunInfo, Store
+from designopt.store import Store
 
 Callback = Callable[["Study", Evaluation], None]
 

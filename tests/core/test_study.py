@@ -391,8 +391,11 @@ def test_resume_names_what_is_missing_or_different(tmp_path):
     other = do.design_env(do.DesignSpace(x=do.Real(0, 1)), minimize=["mass"])(lambda x: {"mass": x})
     with pytest.raises(ValueError, match="has another space, objectives or constraints"):
         do.resume(store, run_id, env=other)
-    with pytest.raises(do.StoreError, match="nothing"):
+    with pytest.raises(do.StoreError, match="unknown run 'nothing'"):
         do.resume(store, "nothing")
+    with pytest.raises(do.StoreError):
+        do.resume(tmp_path / "mistyped.db", run_id)
+    assert not (tmp_path / "mistyped.db").exists()
 
 
 def test_the_store_says_how_a_run_ended(tmp_path):
