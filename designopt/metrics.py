@@ -53,7 +53,7 @@ def non_dominated(losses: ArrayLike) -> NDArray[np.bool_]:
     valued = np.flatnonzero(~np.isnan(losses).any(axis=1))
     mask = np.zeros(len(losses), dtype=bool)
     if len(valued):
-        from moocore import is_nondominated  # type: ignore[import-untyped]
+        from moocore import is_nondominated
 
         # Ranks in place of values: dominance is the same, and moocore is wrong or crashes on infinities.
         ranks = [np.unique(column, return_inverse=True)[1] for column in losses[valued].T]
