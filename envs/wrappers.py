@@ -116,8 +116,8 @@ class CachedEnv(DesignWrapper):
         if not len(designs):
             return self.env.evaluate(designs)
         keys = _keys(designs)
-        first = {key: i for i, key in reversed(list(enumerate(keys))) if key not in self._places}
-        rows = sorted(first.values())
+        unknown = {key: i for i, key in enumerate(keys) if key not in self._places}  # each once
+        rows = list(unknown.values())
         if rows:
             self._batches.append(self.env.evaluate(designs[rows]))
             self._places |= {keys[i]: (len(self._batches) - 1, row) for row, i in enumerate(rows)}

@@ -220,6 +220,7 @@ def test_disc_brake_by_hand():
     assert evaluate("DiscBrake", [55, 75, 1000, 12]).constraints[0, 1] == pytest.approx(2.5)
 
 
+@pytest.mark.filterwarnings("error")
 def test_a_ring_without_width_is_invalid():
     assert evaluate("DiscBrake", [78, 78, 2000, 5], [55, 80, 2000, 5]).status.tolist() == ["invalid", "ok"]
 

@@ -292,6 +292,17 @@ def test_nan_makes_its_rows_invalid_and_leaves_the_others():
     assert_same(evaluation[1], Counted().evaluate(at(0.5)))
 
 
+def test_nan_leaves_the_inner_evaluation_as_it_was():
+    class Table(Counted):
+        evaluation = do.Evaluation(np.ones((1, 2)), np.zeros((1, 1)))
+
+        def evaluate(self, designs):
+            return self.evaluation
+
+    assert FailingEnv(Table(), nan=1.0).evaluate(at(0.5)).status.tolist() == ["invalid"]
+    assert Table.evaluation.objectives.tolist() == [[1.0, 1.0]]
+
+
 def test_exception_strikes_the_batch():
     env = FailingEnv(Counted(), exception=where(-1, 0))
     with pytest.raises(RuntimeError, match=r"FailingEnv\(Counted\): exception on purpose"):
