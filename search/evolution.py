@@ -41,12 +41,13 @@ class Evolution(Searcher):
     """What the three algorithms share: pymoo's algorithm object, driven by ask and tell without a barrier.
 
     A queue holds the offspring of one mating of the whole population. ``ask`` hands out what the queue holds; when it
-    is empty, everything told so far goes through pymoo's survival and the survivors are mated again. Told before that,
-    a whole generation makes this pymoo's generational algorithm, however small the asks are; with designs still in
-    evaluation the next mating goes ahead without them and they enter the survival after it. The first population is
-    random; mating starts once ``population`` designs have values.
-    Rows without values are not admitted to the population. Infeasible ones are, ranked by pymoo's feasibility rules on
-    scaled constraints. Designs proposed by others take part in the survival like any.
+    is empty, everything told so far goes through pymoo's survival and the survivors are mated again. Designs still in
+    evaluation then are not waited for: they enter the next survival. When there are none, as in a serial run, this is
+    pymoo's generational algorithm, design by design, however few each ask takes.
+
+    The first population is random; mating starts once ``population`` designs have values. Designs without values are
+    not admitted. Infeasible ones are, ranked by pymoo's feasibility rules on scaled constraints. Designs proposed by
+    others take part in the survival like any. No design is proposed twice before mating and random draws give no new.
     """
 
     config: Any
