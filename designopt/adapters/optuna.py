@@ -69,20 +69,20 @@ class OptunaObjective:
         """
         params = {name: _suggest(trial, name, distribution) for name, distribution in self.distributions.items()}
         evaluation = self.env.evaluate(self.designs(params))
-        for name, values in evaluation.metrics.items():
-            trial.set_user_attr(name, values.tolist()[0])
+        for name, metric in evaluation.metrics.items():
+            trial.set_user_attr(name, metric.tolist()[0])
         status, error = str(evaluation.status[0]), str(evaluation.errors[0])
         if status != "ok":
             trial.set_user_attr("status", status)
             trial.set_user_attr("error", error)
         if status == "invalid":
             raise optuna.TrialPruned(error)
-        outcome = (math.nan,) * len(self.directions)  # recorded as FAIL; an exception would stop the whole study
-        if status == "ok":
-            for constraint, value in zip(self.env.constraints, evaluation.constraints[0], strict=True):
-                trial.set_constraint(constraint.name, float(value))
-            outcome = tuple(evaluation.objectives[0].tolist())
-        return outcome if len(outcome) > 1 else outcome[0]
+        if status != "ok":
+            return math.nan  # recorded as FAIL; an exception would stop the whole study
+        for constraint, value in zip(self.env.constraints, evaluation.constraints[0], strict=True):
+            trial.set_constraint(constraint.name, float(value))
+        values = tuple(evaluation.objectives[0].tolist())
+        return values if len(values) > 1 else values[0]
 
 
 def _label(symbol: Hashable) -> Any:

@@ -84,7 +84,7 @@ def _parameter(d: BaseDistribution) -> Parameter:
 
 @dataclass
 class Run:
-    """A searcher at work on one study: which trials it was told, and where it sent those that are not finished."""
+    """A searcher at work on one study, the trials it was told, and the designs it gave to trials."""
 
     coding: Coding
     env: DeclaredEnv
@@ -97,15 +97,13 @@ class Run:
         new = [t for t in trials if t.number not in self.told]
         self.told.update(t.number for t in new)
         placed = [(t, design) for t in new if (design := self._design(t)) is not None]
-        for t in new:
-            self.asked.pop(t.number, None)
         if placed:
             evaluation = Evaluation.concatenate([self._evaluation(t) for t, _ in placed])
             self.searcher.tell(np.array([design for _, design in placed]), evaluation)
 
     def ask(self, number: int, running: Seq[FrozenTrial]) -> dict[str, Any]:
         """Parameters for the trial of that number, given those that run elsewhere."""
-        places = [self._design(t) for t in running if t.number != number]
+        places = [self._design(t) for t in running]
         pending = np.array([p for p in places if p is not None]).reshape(-1, self.env.design_space.dim)
         design = self.searcher.ask(1, pending)[0]
         self.asked[number] = design

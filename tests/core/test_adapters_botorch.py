@@ -44,14 +44,14 @@ class Mixed(DesignEnv):
     """A maximised objective over every kind of parameter."""
 
     design_space = DesignSpace(
-        x=Real(0.1, 0.7),
+        x=Real(0.7, 1.1),
         bolts=Integer(2, 8),
-        gauge=Ordinal([0.5, 0.8, 1.3]),
+        gauge=Ordinal([0.5, 1.3, 20]),
         material=Categorical(["steel", "aluminium"]),
         plies=Sequence("AB", 2),
     )
     objectives = (Objective("strength", "max"),)
-    reference = Reference("closed form", value=0.7 + 8 + 1.3 + 1 + 2, design=(0.7, 8, 1.3, 1, 1, 1))
+    reference = Reference("closed form", value=1.1 + 8 + 20 + 1 + 2, design=(1.1, 8, 20, 1, 1, 1))
 
     def evaluate(self, designs):
         return Evaluation(designs.sum(axis=1)[:, None])
@@ -168,22 +168,22 @@ def test_columns_are_partitioned_by_kind_and_ordinals_are_indices():
     assert problem.continuous_inds == [0]
     assert problem.discrete_inds == [1, 2]
     assert problem.categorical_inds == [3, 4, 5]
-    assert problem.bounds.T.tolist() == [[0.1, 0.7], [2, 8], [0, 2], [0, 1], [0, 1], [0, 1]]
-    X = torch.tensor([[[0.5, 3.0, 1.0, 1.0, 0.0, 1.0]]], dtype=torch.double)
-    assert problem.designs(X).tolist() == [[0.5, 3, 0.8, 1, 0, 1]]
-    assert problem(X).item() == pytest.approx(-(0.5 + 3 + 0.8 + 1 + 0 + 1))
+    assert problem.bounds.T.tolist() == [[0.7, 1.1], [2, 8], [0, 2], [0, 1], [0, 1], [0, 1]]
+    X = torch.tensor([[[0.75, 3.0, 1.0, 1.0, 0.0, 1.0]]], dtype=torch.double)
+    assert problem.designs(X).tolist() == [[0.75, 3, 1.3, 1, 0, 1]]
+    assert problem(X).item() == pytest.approx(-(0.75 + 3 + 1.3 + 1 + 0 + 1))
 
 
 def test_a_maximised_objective_is_minimised_by_its_negative_and_maximised_when_negated():
-    X = torch.tensor([[0.5, 3.0, 1.0, 1.0, 0.0, 1.0]], dtype=torch.double)
+    X = torch.tensor([[0.75, 3.0, 1.0, 1.0, 0.0, 1.0]], dtype=torch.double)
     value = Mixed().evaluate(to_botorch(Mixed()).designs(X)).objectives.item()
     minimised, maximised = to_botorch(Mixed()), to_botorch(Mixed(), negate=True)
     assert minimised.is_minimization_problem
     assert minimised(X).item() == -value
-    assert minimised.optimal_value == pytest.approx(-13)
+    assert minimised.optimal_value == pytest.approx(-32.1)
     assert not maximised.is_minimization_problem
     assert maximised(X).item() == value
-    assert maximised.optimal_value == pytest.approx(13)
+    assert maximised.optimal_value == pytest.approx(32.1)
 
 
 def test_objectives_of_both_senses_are_minimised():
@@ -252,8 +252,7 @@ def test_noise_is_added_to_the_objective_only():
 
 
 def test_single_precision_bounds_stay_inside_the_space():
-    problem = to_botorch(Mixed()).to(torch.float)  # float32(0.7) lies below 0.7, float32(0.1) above 0.1
-    corner = problem.bounds.clone()
-    assert Mixed.design_space.contains(problem.designs(corner)).all()
-    below = torch.tensor([[0.1 - 1e-9, 2, 0, 0, 0, 0]])
-    assert problem.designs(below)[0, 0] >= 0.1
+    problem = to_botorch(Mixed()).to(torch.float)
+    assert problem.bounds[0, 0].item() < 0.7
+    assert problem.bounds[1, 0].item() > 1.1
+    assert problem.designs(problem.bounds)[:, 0].tolist() == [0.7, 1.1]

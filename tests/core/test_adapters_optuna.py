@@ -19,7 +19,7 @@ from designopt.adapters import to_optuna
 
 SPACE = DesignSpace(
     width=Real(0.01, 100, log=True),
-    bolts=Integer(2, 8),
+    bolts=Integer(2, 8, log=True),
     gauge=Ordinal([0.5, 0.8, 1.3]),
     material=Categorical(["steel", "aluminium"]),
     plies=Sequence("AB", 2),
@@ -51,6 +51,7 @@ def test_distributions_are_those_that_trials_suggest():
     study.optimize(objective, n_trials=1)
     assert study.trials[0].distributions == objective.distributions
     assert objective.distributions["width"].log
+    assert objective.distributions["bolts"].log
     asked = study.ask(objective.distributions)
     assert study.tell(asked, objective(asked)).state == optuna.trial.TrialState.COMPLETE
 

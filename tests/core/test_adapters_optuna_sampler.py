@@ -109,8 +109,11 @@ def test_told_designs_are_those_asked_bit_for_bit(made):
         assert trial.params.keys() == space.keys()
         study.tell(trial, 0.0)
     study.ask(space)
-    (witness,) = made
-    assert [told for told, *_ in witness.told] == [a[0].tolist() for a in witness.asked[:60]]
+    study.sampler = OptunaSampler(Witness, search_space=space)
+    study.ask(space)
+    first, second = made
+    assert [told for told, *_ in first.told] == [a[0].tolist() for a in first.asked[:60]]
+    assert [told for told, *_ in second.told] == [told for told, *_ in first.told]
     grid = {t.params["grid"] for t in study.trials}
     assert len(grid) > 20
     assert all(-10.2 <= g <= 10.2 for g in grid)
@@ -136,6 +139,7 @@ def test_trials_of_other_samplers_are_told_and_those_outside_the_space_are_not(m
     for x in (0.25, 3.0):
         study.add_trial(create_trial(params={"x": x}, distributions={"x": FloatDistribution(0, 5)}, value=x))
     study.add_trial(create_trial(params={"y": 1}, distributions={"y": IntDistribution(0, 5)}, value=0))
+    study.add_trial(create_trial(params={"x": "off"}, distributions={"x": CategoricalDistribution(["off"])}, value=0))
     study.ask().suggest_float("x", 0, 1)
     assert [design for design, *_ in made[0].told] == [[0.25]]
 
