@@ -69,9 +69,7 @@ def make(id: str, **kwargs: Any) -> DesignEnv:
     for name in kwargs:
         if name not in known:
             raise ValueError(f"{id} has no argument {name!r}; {suggest(name, known)}")
-    env: gymnasium.Env[Any, Any] = gymnasium.make(id, disable_env_checker=True, **kwargs)
-    while isinstance(env, gymnasium.Wrapper):  # Gymnasium's own; a DesignEnv that wraps another is what was asked for
-        env = env.env
+    env = gymnasium.make(id, disable_env_checker=True, **kwargs).unwrapped
     assert isinstance(env, DesignEnv), f"{id} is registered but is no DesignEnv"
     return env
 

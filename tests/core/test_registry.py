@@ -100,10 +100,3 @@ def test_envs_is_the_list_of_ids_whether_or_not_the_package_of_that_name_is_impo
 def test_an_unknown_attribute_of_the_package_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'optimise'"):
         do.optimise  # noqa: B018
-
-
-def test_a_registered_wrapper_environment_keeps_its_wrapper():
-    from designopt.envs.wrappers import CachedEnv
-
-    do.register_env("test/CachedBeam-v0", "designopt.envs.wrappers:CachedEnv", env=do.make("designopt/WeldedBeam-v0"))
-    assert isinstance(do.make("test/CachedBeam-v0"), CachedEnv)
