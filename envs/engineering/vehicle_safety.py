@@ -35,7 +35,7 @@ class VehicleSafety(DesignEnv):
     def evaluate(self, designs: Array) -> Evaluation:
         """designs: (n, 5) -> Evaluation with objectives (n, 3)."""
         x1, x2, x3, x4, x5 = designs.T
-        mass = 1640.2823 + designs @ MASS
+        mass = 1640.2823 + (designs * MASS).sum(axis=1)
         acceleration = (
             6.5856
             + (1.15 - 0.1106 * x1 - 0.3695 * x4 + 0.0861 * x5) * x1

@@ -1,0 +1,69 @@
+"""Every registered environment with every kind of search, through the public interface."""
+
+import json
+
+import numpy as np
+import pytest
+
+import designopt as do
+
+IDS = [id for id in do.envs() if id.startswith("designopt/")]
+SINGLE = [id for id in IDS if len(do.make(id).objectives) == 1]
+SEVERAL = [id for id in IDS if id not in SINGLE]
+PROMISED = {
+    "run_id", "env", "search", "seed", "evaluations", "feasible", "best", "best_value", "search_seconds",
+    "evaluation_seconds",
+}  # fmt: skip
+
+
+def check(id, search, budget, **settings):
+    result = do.optimize(id, search=search, budget=budget, seed=0, **settings)
+    answer = json.loads(json.dumps(result.summary(), allow_nan=False))
+    assert set(answer) >= PROMISED
+    assert answer["evaluations"] == budget == len(result.frame)
+    env = do.make(id)
+    env.design_space.validate(result.designs)
+    assert np.array_equal(result.evaluation.objectives, env.evaluate(result.designs).objectives, equal_nan=True)
+    if result.best is not None and env.reference.value is not None:
+        sign = 1 if env.objectives[0].sense == "min" else -1
+        slack = 1e-6 * max(1.0, abs(env.reference.value))
+        assert sign * result.best_value >= sign * env.reference.value - slack, "better than the known optimum"
+    return result
+
+
+@pytest.mark.parametrize("id", SINGLE)
+@pytest.mark.parametrize("search", ["random", "ga"])
+def test_single_objective_environments(id, search):
+    check(id, search, 60)
+
+
+@pytest.mark.parametrize("id", SEVERAL)
+@pytest.mark.parametrize("search", ["random", "nsga2"])
+def test_environments_of_several_objectives(id, search):
+    result = check(id, search, 60)
+    assert len(result.pareto) <= result.evaluation.feasible.sum()
+
+
+@pytest.mark.parametrize("id", SEVERAL)
+def test_a_search_for_one_objective_refuses_several_and_says_where_to_look(id):
+    with pytest.raises(ValueError, match=r"GASearch searches one objective; .* has [23].*`designopt backends`"):
+        do.optimize(id, search="ga", budget=5)
+
+
+@pytest.mark.parametrize("id", ["designopt/ThreeTruss-v0", "designopt/CompressionSpring-v0"])
+def test_gaussian_processes_beat_random_search_within_thirty_evaluations(id):
+    gp, random = (do.optimize(id, search=search, budget=30, seed=1) for search in ("gp", "random"))
+    assert gp.best is not None
+    assert random.best is None or gp.best_value < random.best_value
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("id", SINGLE)
+def test_gaussian_processes_run_on_every_environment(id):
+    check(id, "gp", 30)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("id", SEVERAL)
+def test_gaussian_processes_search_for_fronts(id):
+    check(id, "gp", 30)
