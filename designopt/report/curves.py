@@ -20,8 +20,13 @@ DRAWN = 3000
 """How many evaluations, and how many improvements, a picture draws at most."""
 MEASURED = 100
 """At how many evaluations the hypervolume of the front so far is measured at most."""
+EXACT = 4
+"""Up to how many objectives the curve measures the hypervolume exactly."""
 STRETCH = 20
 """From this ratio of largest to smallest value on, the axis is logarithmic."""
+
+NOTHING = (0.0, 1.0)
+"""The view when there are no values."""
 
 Quantity = Literal["objective", "gap", "hypervolume"]
 Points = tuple[Array, Array]
@@ -56,7 +61,7 @@ class Curve:
     reference: float | None = None
     reference_name: str = "known optimum"
     log: bool = False
-    view: tuple[float, float] = (0.0, 1.0)
+    view: tuple[float, float] = NOTHING
     rising: bool = False
     note: str = ""
     drawn: int = 0
@@ -159,6 +164,8 @@ def _hypervolume(result: Result) -> Curve:
     losses = evaluation.losses(result.objectives)[rows]
     point = None if known is None else known.reference_point
     note = "" if point is not None else "reference point: the worst feasible values"
+    if len(result.objectives) > EXACT:
+        note = f"{note}, estimated".lstrip(", ")
     if point is None:
         point = tuple(losses.max(axis=0, initial=-np.inf))
     ends = np.arange(1, len(rows) + 1)
@@ -172,7 +179,7 @@ def _hypervolume(result: Result) -> Curve:
         front = np.concatenate([front, losses[start:end]])
         front = np.unique(front[non_dominated(front)], axis=0)
         x.append(rows[end - 1] + 1.0)
-        y.append(hypervolume(front, point))
+        y.append(_volume(front, point))
         start = end
     if x and x[-1] < len(evaluation):
         x, y = [*x, float(len(evaluation))], [*y, y[-1]]
@@ -183,6 +190,16 @@ def _hypervolume(result: Result) -> Curve:
     levels = np.append(drawn.steps[1], [] if drawn.reference is None else drawn.reference)
     drawn.view = _view(levels, np.empty(0), -1.0, False)
     return drawn
+
+
+def _volume(front: Array, point: tuple[float, ...]) -> float:
+    """Hypervolume; its cost explodes with the objectives, so beyond ``EXACT`` of them a deterministic estimate."""
+    if len(point) <= EXACT:
+        return hypervolume(front, point)
+    from moocore import hv_approx
+
+    inside = front[(front < point).all(axis=1)]
+    return float(hv_approx(inside, ref=point, nsamples=4096, method="DZ2019-HW")) if len(inside) else 0.0
 
 
 def _steps(best: Array) -> Points:
@@ -222,7 +239,7 @@ def _view(levels: Array, values: Array, sign: float, log: bool) -> tuple[float, 
     elif len(value):
         best, worst = np.quantile(value, [0.05, 0.95]).tolist()
     else:
-        return 0.0, 1.0
+        return NOTHING
     margin = 0.06 * (worst - best) or 0.1 * abs(best) or 1.0
     ends = sorted((sign * (best - margin), sign * (worst + margin)))
     low, high = 10.0 ** np.array(ends) if log else ends

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -49,6 +50,7 @@ class ProgressDisplay:
         self.done = self.feasible = self.failed = 0
         self.best = np.full(len(self.objectives), np.inf)
         self._arrived: deque[Evaluation] = deque()
+        self._lock = threading.Lock()
         self._queued = 0
         self._live: Live | None = None
         self._started = self._spoke = time.monotonic()
@@ -112,14 +114,20 @@ class ProgressDisplay:
 
     def _digest(self) -> None:
         """Take in what has arrived; the thread that draws the bar may do this while another calls update."""
-        while self._arrived:
-            evaluation = self._arrived.popleft()
-            feasible = evaluation.feasible
-            self.done += len(evaluation)
-            self.failed += int((evaluation.status != "ok").sum())
-            if feasible.any():
-                self.feasible += int(feasible.sum())
-                self.best = np.minimum(self.best, evaluation.losses(self.objectives)[feasible].min(axis=0))
+        with self._lock:
+            self._take(len(self._arrived))
+
+    def _take(self, n: int) -> None:
+        arrived = [self._arrived.popleft() for _ in range(n)]
+        if not arrived:
+            return
+        evaluation = Evaluation.concatenate(arrived)
+        feasible = evaluation.feasible
+        self.done += len(evaluation)
+        self.feasible += int(feasible.sum())
+        self.failed += int((evaluation.status != "ok").sum())
+        losses = evaluation.losses(self.objectives)[feasible]
+        self.best = np.minimum(self.best, losses.min(axis=0, initial=np.inf))
 
     def _bar(self) -> Table:
         text = Text(self.line(), overflow="ellipsis", no_wrap=True)

@@ -136,6 +136,28 @@ def test_axis_is_logarithmic_when_the_curve_spans_a_factor_of_twenty_above_zero(
         assert axis.range[1] > np.log10(100.0)
 
 
+def test_logarithmic_view_has_room_for_worse_designs(run_result):
+    axis = convergence(run_result([100.0, 5.0] + [900.0] * 8)).layout.yaxis
+    assert np.log10(900.0) < axis.range[1] < np.log10(9000.0)
+
+
+@pytest.mark.parametrize(("first", "ticks"), [(100.0, "D2"), (1e6, 1)])
+def test_short_logarithmic_axis_has_ticks_between_decades(run_result, first, ticks):
+    assert convergence(run_result([first, 1.0])).layout.yaxis.dtick == ticks
+
+
+@pytest.mark.parametrize("n", [1, 50, 5000])
+def test_evaluation_axis_spans_the_run_closely(run_result, n):
+    low, high = convergence(run_result(np.ones(n))).layout.xaxis.range
+    assert low < 1
+    assert n < high <= max(1.05 * n, 2)
+
+
+def test_improvements_have_markers_as_long_as_they_stay_apart(run_result):
+    assert trace(convergence(run_result(np.arange(60.0, 0.0, -1))), "best so far").mode == "lines+markers"
+    assert trace(convergence(run_result(np.arange(61.0, 0.0, -1))), "best so far").mode == "lines"
+
+
 def test_known_optimum_counts_for_the_span_of_the_axis(run_result):
     figure = convergence(run_result([50.0, 5.0], reference=Reference("proof", value=2.0)))
     assert figure.layout.yaxis.type == "log"
@@ -202,6 +224,15 @@ def test_hypervolume_without_reference_point_says_which_it_took(run_result):
     assert "reference point: the worst feasible values" in figure.layout.title.subtitle.text
 
 
+def test_hypervolume_of_many_objectives_is_an_estimate_and_says_so(run_result):
+    names = tuple("abcdef")
+    values = np.array([[0.5] * 6, [0.5] * 5 + [0.25], [2.0] * 6])
+    known = Reference("proof", reference_point=(1.0,) * 6)
+    figure = convergence(run_result(values, names=names, units=names, reference=known))
+    assert trace(figure, "best so far").y == pytest.approx([2.0**-6, 1.5 * 2.0**-6, 1.5 * 2.0**-6], rel=0.05)
+    assert figure.layout.title.subtitle.text.endswith("· estimated")
+
+
 def test_hypervolume_of_a_long_run_is_measured_at_some_evaluations_and_ends_right(run_result):
     rng = np.random.default_rng(0)
     known = Reference("proof", reference_point=(1.0, 1.0))
@@ -249,6 +280,7 @@ def test_pareto_marks_the_front_and_dims_the_dominated(run_result):
     assert (front.x.tolist(), front.y.tolist()) == ([1, 3], [3, 1])
     assert (rest.x.tolist(), rest.y.tolist()) == ([3], [3])
     assert rest.marker.opacity < front.marker.opacity
+    assert figure.layout.title.subtitle.text == "2 non-dominated of 3 feasible"
     assert (figure.layout.xaxis.title.text, figure.layout.yaxis.title.text) == ("cost ($)", "mass (kg)")
 
 
