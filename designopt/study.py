@@ -204,7 +204,11 @@ class Study:
     def _wants_more(self) -> bool:
         if self._exhausted or self.asked >= self.budget:
             return False
-        return not self._pending or len(self._pending) < self.executor.workers
+        # A search without a batch of its own keeps workers supplied that evaluate in chunks; others are asked as late
+        # as no worker is idle, so that they know as much as can be known.
+        as_many_as_can_be = self.batch is None and self.searcher.batch is None
+        enough = max(self.executor.workers, self.executor.capacity // 2 if as_many_as_can_be else 0)
+        return not self._pending or len(self._pending) < enough
 
     def _ask(self) -> None:
         free = max(1, self.executor.workers - len(self._pending))

@@ -110,6 +110,20 @@ def test_there_is_no_barrier_and_pending_designs_are_shown():
     assert executor.closed
 
 
+def test_short_evaluations_keep_chunking_workers_supplied():
+    class Chunking(Backwards):
+        capacity = 10
+
+    env = bracket()
+    searcher = Recorder(env)
+    searcher.batch = None
+    do.Study(env, searcher, budget=20, executor=Chunking(env, workers=2)).run()
+    assert searcher.asks[:3] == [(10, 0), (6, 4), (4, 4)]
+    searcher = Recorder(env)
+    do.Study(env, searcher, budget=20, executor=Chunking(env, workers=2)).run()
+    assert searcher.asks[:3] == [(2, 0), (1, 1), (1, 1)]
+
+
 def test_a_search_with_nothing_more_to_ask_ends_the_study():
     env = bracket()
     searcher = Recorder(env)
