@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from types import TracebackType
 
 import numpy as np
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
 from designopt.env import Objective
@@ -129,12 +128,10 @@ class ProgressDisplay:
         losses = evaluation.losses(self.objectives)[feasible]
         self.best = np.minimum(self.best, losses.min(axis=0, initial=np.inf))
 
-    def _bar(self) -> Table:
-        text = Text(self.line(), overflow="ellipsis", no_wrap=True)
-        grid = Table.grid(padding=(0, 1), expand=False)
-        bar = ProgressBar(total=self.total, completed=self.recorded + self.done, width=24, pulse=self.total is None)
-        grid.add_row(bar, text)
-        return grid
+    def _bar(self) -> Group:
+        text = Text(self.line())
+        done = self.recorded + self.done
+        return Group(ProgressBar(total=self.total, completed=done, width=60, pulse=self.total is None), text)
 
     def _say(self) -> None:
         self._spoke, self._spoke_at = time.monotonic(), self._queued
