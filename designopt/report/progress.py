@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from types import TracebackType
 
 import numpy as np
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 from designopt.env import Objective
@@ -128,10 +129,13 @@ class ProgressDisplay:
         losses = evaluation.losses(self.objectives)[feasible]
         self.best = np.minimum(self.best, losses.min(axis=0, initial=np.inf))
 
-    def _bar(self) -> Group:
+    def _bar(self) -> Table:
         text = Text(self.line())
+        grid = Table.grid()
         done = self.recorded + self.done
-        return Group(ProgressBar(total=self.total, completed=done, width=60, pulse=self.total is None), text)
+        grid.add_row(ProgressBar(total=self.total, completed=done, width=60, pulse=self.total is None))
+        grid.add_row(text)
+        return grid
 
     def _say(self) -> None:
         self._spoke, self._spoke_at = time.monotonic(), self._queued

@@ -127,8 +127,10 @@ def test_default_is_standard_error_and_standard_output_stays_untouched(capsys):
     assert err.startswith("1/1 evaluations, best cost 2 $")
 
 
-def terminal():
-    return Console(file=io.StringIO(), force_terminal=True, width=160, legacy_windows=False, _environ={"TERM": "xterm"})
+def terminal(width=160):
+    return Console(
+        file=io.StringIO(), force_terminal=True, width=width, legacy_windows=False, _environ={"TERM": "xterm"}
+    )
 
 
 def test_terminal_shows_a_bar_that_ends_with_the_last_state(capsys):
@@ -142,6 +144,15 @@ def test_terminal_shows_a_bar_that_ends_with_the_last_state(capsys):
     assert "━" in text
     assert re.findall(r"\d/3 evaluations, [^,]*", text)[-1] == "3/3 evaluations, best cost 2 $"
     assert capsys.readouterr().out == "result\n"
+
+
+def test_narrow_terminal_still_shows_the_whole_line():
+    display = ProgressDisplay(3, COST, console=terminal(width=40))
+    with display:
+        display.update(evaluation(2.0))
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", display.console.file.getvalue()).splitlines()
+    assert lines[0] == "━" * 40
+    assert "1/3 evaluations, best cost 2 $, 100 % feasible" in " ".join(" ".join(lines).split())
 
 
 def test_terminal_is_drawn_at_intervals_not_per_evaluation():
