@@ -1,6 +1,8 @@
 """Search backends as Optuna samplers, under Optuna's own test cases."""
 
 import pickle
+import threading
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,12 +63,15 @@ class Witness(Searcher):
 
     def __init__(self, env, config=None, *, seed=0, device="cpu"):
         super().__init__(env, config, seed=seed, device=device)
-        self.told, self.pending, self.asked = [], [], []
+        self.told, self.pending, self.asked, self.asking = [], [], [], threading.Lock()
         Witness.made.append(self)
 
     def ask(self, n, pending):
+        assert self.asking.acquire(blocking=False), "asked by two threads at once"
+        time.sleep(0.002)  # lets other threads come
         self.pending.append(pending.copy())
         self.asked.append(self.space.sample(n, self.rng))
+        self.asking.release()
         return self.asked[-1]
 
     def tell(self, designs, evaluation):
@@ -112,6 +117,7 @@ def test_told_designs_are_those_asked_bit_for_bit(made):
     study.sampler = OptunaSampler(Witness, search_space=space)
     study.ask(space)
     first, second = made
+    assert [name for name in space if getattr(first.space[name], "log", False)] == ["log", "count"]
     assert [told for told, *_ in first.told] == [a[0].tolist() for a in first.asked[:60]]
     assert [told for told, *_ in second.told] == [told for told, *_ in first.told]
     grid = {t.params["grid"] for t in study.trials}
@@ -214,8 +220,8 @@ def test_one_sampler_serves_several_studies(made):
 
 
 def test_same_seed_gives_the_same_study_and_reseeding_another():
-    def values(reseed=False):
-        sampler = OptunaSampler("sobol", seed=7, search_space=X)
+    def values(seed=7, reseed=False):
+        sampler = OptunaSampler("sobol", seed=seed, search_space=X)
         if reseed:
             sampler.reseed_rng()
         study = optuna.create_study(sampler=sampler)
@@ -224,6 +230,7 @@ def test_same_seed_gives_the_same_study_and_reseeding_another():
 
     assert values() == values()
     assert not np.isin(values(reseed=True), values()).any()
+    assert not np.isin(values(seed=None), values(seed=None)).any()
 
 
 def test_a_pickled_sampler_goes_on_with_the_study():
@@ -255,9 +262,10 @@ def test_backends_find_the_minimum_of_an_optuna_study(backend):
 
 
 def test_hyperparameters_reach_the_backend_and_unknown_ones_are_refused(made):
-    study = optuna.create_study(sampler=OptunaSampler(Witness, search_space=X, level=2))
+    study = optuna.create_study(sampler=OptunaSampler(Witness, search_space=X, device="cuda", level=2))
     study.optimize(lambda t: t.suggest_float("x", 0, 1), n_trials=1)
     assert made[0].config == Witness.Config(level=2.0)
+    assert made[0].device == "cuda"
     with pytest.raises(ValueError, match="no hyper-parameter 'lvl'"):
         OptunaSampler(Witness, lvl=2)
     with pytest.raises(ValueError, match="unknown backend 'sobl'; did you mean 'sobol'"):

@@ -2,7 +2,9 @@
 
 import json
 import math
+import threading
 
+import numpy as np
 import pytest
 from ray import cloudpickle
 from ray.tune.search import ConcurrencyLimiter
@@ -51,7 +53,7 @@ class Witness(Searcher):
 
     def __init__(self, env, config=None, *, seed=0, device="cpu"):
         super().__init__(env, config, seed=seed, device=device)
-        self.told, self.pending = [], []
+        self.told, self.pending, self.unpicklable = [], [], threading.Lock()
         Witness.made.append(self)
 
     def ask(self, n, pending):
@@ -91,7 +93,8 @@ def test_results_are_told_with_the_sense_of_the_mode(made, mode, loss):
 
 
 def test_an_environment_is_reported_by_name_in_its_own_sign(made):
-    searcher = TuneSearcher(Witness, part)
+    searcher = TuneSearcher(Witness, part, device="cuda")
+    assert made[0].device == "cuda"
     assert (searcher.metric, searcher.mode) == (["mass", "life"], ["min", "max"])
     config = searcher.suggest("t0")
     searcher.on_trial_complete("t0", {"mass": 1.0, "life": 2.0, "constraints/stress": 0.25, "constraints/mass": -1})
@@ -163,6 +166,7 @@ def test_a_memoryless_backend_is_restored_by_telling_alone(made, tmp_path):
     waiting = searcher.suggest("b")
     searcher.on_trial_complete("a", {"mass": math.inf, "life": 2.0, "constraints/stress": 0.25, "constraints/mass": -1})
     searcher.save(str(tmp_path / "state.json"))
+    searcher.suggest("after the save")
     searcher.restore(str(tmp_path / "state.json"))
     assert made[-1].pending == []
     ((designs, evaluation),) = made[-1].told
@@ -179,8 +183,9 @@ def test_a_checkpoint_of_another_space_is_refused(tmp_path):
         TuneSearcher("random", SPACE, metric="loss", mode="min").restore(str(tmp_path / "state.json"))
 
 
-def test_a_pickled_search_goes_on_as_if_it_had_not_been():
-    searcher, copy = (TuneSearcher("ga", SPACE, metric="loss", mode="min") for _ in range(2))
+@pytest.mark.parametrize("backend", ["ga", Witness])
+def test_a_pickled_search_goes_on_as_if_it_had_not_been(made, backend):
+    searcher, copy = (TuneSearcher(backend, SPACE, metric="loss", mode="min") for _ in range(2))
     for s in (searcher, copy):
         s.on_trial_complete("t0", {"loss": loss_of(s.suggest("t0"))})
     copy = cloudpickle.loads(cloudpickle.dumps(copy))
@@ -246,6 +251,15 @@ def test_a_trainable_reports_nan_for_an_invalid_design(made, reports):
     searcher.suggest("t0")
     searcher.on_trial_complete("t0", flatten_dict(reports[0]))
     assert made[0].told[0][1].status.tolist() == ["invalid"]
+
+
+def test_a_trainable_reports_no_value_that_came_with_an_invalid_design(reports):
+    class Half(type(part)):
+        def evaluate(self, designs):
+            return Evaluation([[1.0, 2.0]], [[-1.0, -1.0]], status=["invalid"])
+
+    to_tune(Half(part.function, part.design_space, part.objectives, part.limits, False))({"x": 0.5, "kind": "a"})
+    assert np.isnan([*flatten_dict(reports[0]).values()]).all()
 
 
 def test_a_trainable_raises_what_failed():
