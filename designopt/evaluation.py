@@ -110,7 +110,7 @@ class Evaluation:
             return parts[0]
         names = dict.fromkeys(name for part in parts for name in part.metrics)
         metrics = {
-            name: np.concatenate([part.metrics.get(name, np.full(len(part), np.nan)) for part in parts])
+            name: np.concatenate([p.metrics[name] if name in p.metrics else np.full(len(p), np.nan) for p in parts])
             for name in names
         }
         columns = {
