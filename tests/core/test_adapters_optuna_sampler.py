@@ -44,11 +44,10 @@ class TestTPE(BasicSamplerTestCase, RelativeSamplerTestCase, MultiObjectiveSampl
         return lambda: OptunaSampler("tpe", seed=0)
 
 
-@pytest.mark.slow
-class TestGP(BasicSamplerTestCase, RelativeSamplerTestCase):
+class TestGP(BasicSamplerTestCase, RelativeSamplerTestCase, MultiObjectiveSamplerTestCase):
     @pytest.fixture
-    def sampler(self):
-        return lambda: OptunaSampler("gp", seed=0)
+    def sampler(self):  # the model is at work from the third trial on
+        return lambda: OptunaSampler("gp", seed=0, n_initial=1, screened=128, polished=1)
 
 
 class Witness(Searcher):
@@ -259,6 +258,18 @@ def test_backends_find_the_minimum_of_an_optuna_study(backend):
     study.optimize(objective, n_trials=150)
     assert study.best_params["n"] == 6
     assert study.best_value < 0.1
+
+
+def test_the_default_backend_learns_the_constraints_of_a_study():
+    def objective(trial):
+        x, y = trial.suggest_float("x", 0, 1), trial.suggest_float("y", 0, 1)
+        trial.set_constraint("reach", 1 - x - y)
+        return x + 2 * y
+
+    study = optuna.create_study(sampler=OptunaSampler(seed=0))
+    study.optimize(objective, n_trials=20)
+    assert study.best_trial.constraints["reach"] <= 0
+    assert study.best_value == pytest.approx(1, abs=0.02)
 
 
 def test_hyperparameters_reach_the_backend_and_unknown_ones_are_refused(made):
