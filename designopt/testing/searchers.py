@@ -29,7 +29,8 @@ def check_searcher(
     """Check a search backend against the contract of ``Searcher``.
 
     Without ``env`` it searches small problems that hold every kind of parameter, constraints, several objectives (when
-    it says that it can) and fewer designs than evaluations. About 15 (rounds + 1) asks in all.
+    it says that it can) and fewer designs than evaluations. That takes about 100 + 20 rounds asks, with ``env``
+    40 + 10 rounds, and more when asks return fewer designs than wanted.
 
     Args:
         searcher: the class, or a function (environment, seed) -> searcher.

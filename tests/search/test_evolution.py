@@ -175,6 +175,17 @@ def test_no_design_is_proposed_twice_before_the_space_is_exhausted(name, run):
 
 
 @pytest.mark.parametrize("name", EVOLUTION)
+def test_designs_told_by_others_are_not_proposed(name, run):
+    class Cells(Bowl):
+        design_space = DesignSpace(a=Integer(0, 3), b=Integer(0, 3), c=Integer(0, 3))
+
+    searcher = make(name, Cells())
+    everything = searcher.space.from_unit((np.indices((4, 4, 4)).reshape(3, -1).T + 0.5) / 4)
+    searcher.tell(everything[3:], searcher.env.evaluate(everything[3:]))
+    assert sorted(map(tuple, run(searcher, 3, batch=1).designs)) == sorted(map(tuple, everything[:3]))
+
+
+@pytest.mark.parametrize("name", EVOLUTION)
 def test_infeasible_starts_lead_to_feasible_designs(name, run):
     class Corner(Bowl):
         """Feasible in a millionth of the space."""

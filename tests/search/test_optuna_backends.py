@@ -158,6 +158,27 @@ def test_tpe_learns_from_designs_of_others():
     assert sphere(asked).mean() < sphere(designs).mean() / 2
 
 
+def test_tpe_compares_violations_after_scaling():
+    env = Problem(CUBE, lambda d: d[:, 0] * 0)
+    env.constraints = (Constraint("force", unit="N", scale=1e6), Constraint("gap"))
+    left, right = np.abs(env.design_space.sample(30, 1)) * [-1, 1, 1], np.abs(env.design_space.sample(30, 2))
+    limits = np.where(np.arange(60)[:, None] < 30, [1e5, -1.0], [-1.0, 0.5])  # violated by 0.1 and 0.5 scales
+    searcher = make("tpe", env)
+    searcher.tell(np.concatenate([left, right]), Evaluation(np.zeros((60, 1)), limits))
+    asked = searcher.ask(20, np.empty((0, 3)))
+    assert (asked[:, 0] < 0).mean() > 0.7
+
+
+def test_tpe_spreads_out_designs_in_evaluation():
+    env = Problem(DesignSpace(x=Real(0, 1), y=Real(0, 1)), lambda d: ((d - 0.5) ** 2).sum(axis=1))
+    searcher = make("tpe", env)
+    designs = env.design_space.sample(30, 1)
+    searcher.tell(designs, env.evaluate(designs))
+    asked = searcher.ask(20, np.empty((0, 2)))
+    distances = np.linalg.norm(asked[:, None] - asked, axis=-1)[np.triu_indices(20, 1)]
+    assert np.median(distances) > 0.25  # 0.1 when nobody tells them of each other
+
+
 def test_tpe_starts_with_as_many_random_designs_as_declared(run):
     def first(n):
         return run(make("tpe", Problem(CUBE, sphere), n_startup_trials=n), 12).designs
@@ -186,11 +207,21 @@ def test_evaluations_in_flight_hold_nothing_up(name, run):
     assert found.best < 0.01
 
 
+@pytest.mark.parametrize("in_flight", [1, 9])
 @pytest.mark.parametrize("name", BOTH)
-def test_no_design_is_proposed_twice_before_the_space_is_exhausted(name, run):
+def test_no_design_is_proposed_twice_before_the_space_is_exhausted(name, in_flight, run):
     space = DesignSpace(a=Integer(0, 3), b=Ordinal([1, 2, 4]), c=Categorical("xyz"))
-    found = run(make(name, Problem(space, lambda d: d.sum(axis=1))), 34)
+    found = run(make(name, Problem(space, lambda d: d.sum(axis=1))), 34, in_flight=in_flight)
     assert found.distinct == 34  # of 36
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_designs_told_by_others_are_not_proposed(name, run):
+    space = DesignSpace(a=Integer(0, 3), b=Integer(0, 3), c=Integer(0, 3))
+    searcher = make(name, Problem(space, lambda d: d.sum(axis=1)))
+    everything = space.from_unit((np.indices((4, 4, 4)).reshape(3, -1).T + 0.5) / 4)
+    searcher.tell(everything[3:], searcher.env.evaluate(everything[3:]))
+    assert sorted(map(tuple, run(searcher, 3, batch=1).designs)) == sorted(map(tuple, everything[:3]))
 
 
 def test_cmaes_counts_a_design_drawn_again_with_its_known_value(run):
@@ -214,14 +245,18 @@ def test_cmaes_keeps_only_a_diagonal_covariance_of_long_sequences(run, monkeypat
 
 
 @pytest.mark.parametrize("name", BOTH)
-def test_optuna_is_silent(name, run, caplog, capfd):
-    level = optuna.logging.get_verbosity()
-    with warnings.catch_warnings(), caplog.at_level(logging.DEBUG):
-        warnings.simplefilter("error")
-        run(make(name, MixedProblem()), 30)
+def test_optuna_is_silent_and_its_settings_stay_the_users(name, run, caplog, capfd):
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.DEBUG)
+    try:
+        with warnings.catch_warnings(), caplog.at_level(logging.DEBUG):
+            warnings.simplefilter("error")
+            run(make(name, MixedProblem()), 30)
+        assert optuna.logging.get_verbosity() == optuna.logging.DEBUG
+    finally:
+        optuna.logging.set_verbosity(before)
     assert capfd.readouterr() == ("", "")
     assert not caplog.records
-    assert optuna.logging.get_verbosity() == level
 
 
 @pytest.mark.parametrize(
