@@ -465,7 +465,7 @@ def test_a_memory_hog_is_killed_and_told_its_limit(tmp_path):
     assert got.attempts[0] == 1
     assert got.status[0] == "failed"
     used = re.fullmatch(r"killed at (\d+) MB; the memory limit is 300 MB", got.errors[0])
-    assert int(used[1]) > 300
+    assert int(used[1]) >= 300  # rounded
 
 
 def test_a_flood_of_output_blocks_and_corrupts_nothing(aftermath):
