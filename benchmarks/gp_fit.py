@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/gp_fit.py
 
 Ours runs an L-BFGS of its own for every output, all batched; BoTorch is given its batched SingleTaskGP (one L-BFGS over
-the sum) and a ModelListGP (one fit after the other). Beside the time stands the mean negative log predictive density of 200
-held-out designs, so that speed is not bought with worse models. Writes docs/benchmarks/gp_fit.md.
+the sum) and a ModelListGP (one fit after the other). Beside the time stands the mean negative log predictive density of
+200 held-out designs, so that speed is not bought with worse models. Writes docs/benchmarks/gp_fit.md.
 """
 
 import time
