@@ -1,8 +1,11 @@
-"""Bayesian optimisation: model every objective and constraint, evaluate the design that promises most."""
+"""Bayesian optimisation: model every objective and constraint, evaluate the design that promises most.
+
+Reference: [Eriksson2019] Scalable global optimization via local Bayesian optimization, NeurIPS.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,12 +18,48 @@ from designopt.parameters import Array
 from designopt.search.acquisition import best_rows, promise, together
 from designopt.search.candidates import fresh, initial_designs, initial_size
 from designopt.search.maximise import maximise
-from designopt.surrogates.device import resolve_device
+from designopt.surrogates.device import one_thread, resolve_device
 from designopt.surrogates.gp import IndependentGPs, fit_gp
-from designopt.surrogates.warp import choose_warps
+from designopt.surrogates.warp import Warp, fit_warped
 
 CENTRES = 4
 """Around so many of the best designs further ones are tried."""
+REACHES = (0.25, 0.125, 0.0625, 0.03125, 0.015625)
+"""How far from the best design a local proposal may go in each column, in the unit coding; one is drawn each time."""
+
+
+@dataclass(frozen=True)
+class Beliefs:
+    """Models, and the designs that count as evaluated: those told, then others with the outcome expected of them.
+
+    Attributes:
+        model: of the warped outputs.
+        evaluable: of -1 where evaluations succeeded and 1 where they did not; None when all did. Whether a design was
+            invalid, failed or ran out of time: its neighbours are likely to give no values either. Lost ones say
+            something of a machine, nothing of the design. That no values came is no reason to go there and see, so
+            ``model`` rests on expected ones there.
+        warps: of the outputs.
+        X, Z: (n, d) designs in the unit coding and their (n, m + k) warped outputs.
+    """
+
+    model: IndependentGPs
+    evaluable: IndependentGPs | None
+    warps: list[Warp]
+    X: Tensor
+    Z: Tensor
+
+    def expecting(self, X: Tensor) -> Beliefs:
+        """The beliefs held if the designs (p, d) turned out as expected."""
+        if len(X) == 0:
+            return self
+        Z = expected(self.model, X)
+        return replace(self, model=self.model.condition(X, Z), X=torch.cat([self.X, X]), Z=torch.cat([self.Z, Z]))
+
+
+def expected(model: IndependentGPs, X: Tensor) -> Tensor:
+    """X: (p, d) -> (p, m + k) posterior means; to condition a model on them does not move its mean elsewhere."""
+    mean: Tensor = model.posterior(X[:, None]).mean[:, 0]
+    return mean
 
 
 class BayesianSearch(Searcher):
@@ -30,7 +69,10 @@ class BayesianSearch(Searcher):
     expected improvement, over the best feasible design, times the probability that the constraints hold. While
     nothing is feasible, that probability alone; with several objectives, the expected gain in hypervolume.
 
-    * Outputs with heavy tails are warped around the value that matters (0 for constraints, the best for objectives).
+    * Every second proposal stays near the best design: in many dimensions, the improvement that models expect is
+      greatest in far corners, where they know least, and a search that only follows it never converges [Eriksson2019].
+    * Outputs with heavy tails are warped around the value that matters (0 for constraints, the best for objectives), if
+      that makes them more probable.
     * Designs that could not be evaluated teach a further model where evaluations succeed.
     * Pending designs count as evaluated with the outcome that the models expect, so a batch spreads.
 
@@ -61,6 +103,7 @@ class BayesianSearch(Searcher):
         self.history.append(designs, evaluation)
         self._lost = np.concatenate([self._lost, evaluation.status == "lost"])
 
+    @one_thread
     def ask(self, n: int, pending: Array) -> Array:
         """-> between 1 and n designs (., d); one that is known only when all others are."""
         asked = len(self.history) + len(pending)
@@ -69,65 +112,63 @@ class BayesianSearch(Searcher):
         if asked < initial or self.history.ok.sum() < 2:
             return initial_designs(self.space, asked, min(n, max(initial - asked, 1)), self.seed, known)
         rng = np.random.default_rng(np.random.SeedSequence((self.seed, asked)))
-        model, evaluable = self._fit(), self._fit_evaluable()
-        for design in pending:
-            model = self._believe(model, design[None])
-        chosen = np.empty((0, self.space.dim))
+        beliefs = self._beliefs().expecting(self._tensor(self.space.to_unit(pending)))
+        chosen: list[Array] = []
         while len(chosen) < n:
-            design = self._propose(model, evaluable, np.concatenate([known, chosen]), rng)
-            if len(chosen) and not fresh(self.space, design, np.concatenate([known, chosen]))[0]:
+            design = self._propose(beliefs, known, rng)
+            if chosen and not fresh(self.space, design, known)[0]:
                 break
-            chosen = np.concatenate([chosen, design])
-            if len(chosen) < n:
-                model = self._believe(model, design)
-        return chosen
+            chosen.append(design)
+            known = np.concatenate([known, design])
+            beliefs = beliefs.expecting(self._tensor(self.space.to_unit(design)))
+        return np.concatenate(chosen)
 
-    def _propose(
-        self, model: IndependentGPs, evaluable: IndependentGPs | None, known: Array, rng: np.random.Generator
-    ) -> Array:
+    def _propose(self, beliefs: Beliefs, known: Array, rng: np.random.Generator) -> Array:
         """The next design, (1, d)."""
-        m, Z = len(self.objectives), model.Y
-        worth = promise(model, Z, self._warps, m, seed=int(rng.integers(2**31)))
-        centres = model.X[best_rows(Z, m, CENTRES)].cpu().numpy()
-        if evaluable is not None:
-            worth = together(worth, LogProbabilityOfFeasibility(evaluable, {0: (None, 0.0)}))
-        screened, polished = self.config.screened, self.config.polished
-        return maximise(self.space, worth, centres, known, rng, screened=screened, polished=polished, like=model.X)
-
-    def _fit(self) -> IndependentGPs:
-        """Models of the warped losses and constraints of all designs that could be evaluated."""
-        h, m = self.history, len(self.objectives)
-        ok = np.flatnonzero(h.ok)
-        # Sums depend on the order of their terms in the last digit; sorted, the order of telling does not matter.
-        ok = ok[np.lexsort(np.concatenate([h.losses[ok], h.constraints[ok], h.designs[ok]], axis=1).T)]
-        Y = np.concatenate([h.losses[ok], h.constraints[ok]], axis=1)
-        pivots = np.zeros(Y.shape[1])
-        good = Y[h.feasible[ok]] if h.feasible.any() else Y
-        pivots[:m] = good[:, :m].min(axis=0) if m == 1 and h.feasible.any() else np.median(good[:, :m], axis=0)
-        self._warps = choose_warps(self.space.one_hot(h.designs[ok]), Y, pivots)
-        Z = np.stack([warp(y) for warp, y in zip(self._warps, Y.T, strict=True)], axis=1)
-        return fit_gp(self._tensor(h.unit[ok]), self._tensor(Z), self.space.categorical)
-
-    def _fit_evaluable(self) -> IndependentGPs | None:
-        """A model of -1 where evaluations succeeded and 1 where they did not; None when all did.
-
-        Whether invalid, failed or out of time: a design that gives no values is likely to have neighbours that give
-        none either. Lost ones say something of a machine, nothing of the design.
-        """
-        told = np.flatnonzero(~self._lost)
-        labels = np.where(self.history.ok[told], -1.0, 1.0)
-        if (labels < 0).all():
-            return None
-        designs = self.history.designs[told]
-        order = np.lexsort(np.column_stack([labels, designs]).T)
-        return fit_gp(
-            self._tensor(self.history.unit[told][order]), self._tensor(labels[order, None]), self.space.categorical
+        m = len(self.objectives)
+        worth = promise(beliefs.model, beliefs.Z, beliefs.warps, m, seed=int(rng.integers(2**31)))
+        if beliefs.evaluable is not None:
+            worth = together(worth, LogProbabilityOfFeasibility(beliefs.evaluable, {0: (None, 0.0)}))
+        centres = beliefs.X[best_rows(beliefs.Z, m, CENTRES)].cpu().numpy()
+        low, high = np.zeros(self.space.dim), np.ones(self.space.dim)
+        if len(known) % 2:
+            reach = np.where(self.space.categorical, 1.0, rng.choice(REACHES))
+            centre = centres[rng.integers(len(centres)) if m > 1 else 0]
+            low, high = np.maximum(centre - reach, 0.0), np.minimum(centre + reach, 1.0)
+        return maximise(
+            self.space,
+            worth,
+            centres,
+            known,
+            rng,
+            low=low,
+            high=high,
+            screened=self.config.screened,
+            polished=self.config.polished,
+            like=beliefs.X,
         )
 
-    def _believe(self, model: IndependentGPs, design: Array) -> IndependentGPs:
-        """The model as if the design (1, d) had been evaluated as expected."""
-        X = self._tensor(self.space.to_unit(design))
-        return model.condition(X, model.posterior(X[:, None]).mean[:, 0])
+    def _beliefs(self) -> Beliefs:
+        """Models of the warped losses and constraints, and of where evaluations succeed."""
+        h, m = self.history, len(self.objectives)
+        ok = np.flatnonzero(h.ok)
+        Y = np.concatenate([h.losses[ok], h.constraints[ok]], axis=1)
+        # Sums depend on the order of their terms in the last digit; sorted, the order of telling does not matter.
+        order = np.lexsort(np.concatenate([Y, h.designs[ok]], axis=1).T)
+        ok, Y = ok[order], Y[order]
+        good = Y[h.feasible[ok]] if h.feasible.any() else Y
+        pivots = np.zeros(Y.shape[1])
+        pivots[:m] = good[:, 0].min() if m == 1 and h.feasible.any() else np.median(good[:, :m], axis=0)
+        X = self._tensor(h.unit[ok])
+        model, warps = fit_warped(X, Y, pivots, self.space.categorical)
+        failed = np.flatnonzero(~h.ok & ~self._lost)
+        if len(failed) == 0:
+            return Beliefs(model, None, warps, X, model.Y)
+        failed = failed[np.lexsort(h.designs[failed].T)]
+        without = self._tensor(h.unit[failed])
+        labels = self._tensor(np.repeat([-1.0, 1.0], [len(ok), len(failed)])[:, None])
+        evaluable = fit_gp(torch.cat([X, without]), labels, self.space.categorical)
+        return Beliefs(model.condition(without, expected(model, without)), evaluable, warps, X, model.Y)
 
     def _tensor(self, values: Array) -> Tensor:
         return torch.as_tensor(values, dtype=torch.double, device=self._device)

@@ -26,6 +26,8 @@ def maximise(
     known: Array,
     rng: np.random.Generator,
     *,
+    low: Array,
+    high: Array,
     screened: int,
     polished: int,
     like: Tensor,
@@ -42,6 +44,8 @@ def maximise(
         centres: (c, d) good designs in the unit coding, c >= 1.
         known: (p, d) designs not to propose again while others exist.
         rng: of the candidates.
+        low: (d,) lower corner, in the unit coding, of the box to stay in; moves between neighbours may leave it.
+        high: its upper corner.
         screened: how many candidates are scored.
         polished: how many of them move uphill.
         like: a tensor of the type and on the device that the acquisition takes.
@@ -56,19 +60,22 @@ def maximise(
     pool = all_designs(space)
     if pool is None:
         half = screened // 2
-        unit = np.concatenate([sobol(space.dim, 0, half, rng), perturbed(space, centres, screened - half, rng)])
-        pool = space.from_unit(unit)
+        filling = low + (high - low) * sobol(space.dim, 0, half, rng)
+        near = np.clip(perturbed(space, centres, screened - half, rng), low, high)
+        pool = space.from_unit(np.concatenate([filling, near]))
         pool = pool[fresh(space, pool, known)]
         best = pool[np.argsort(-score(pool), kind="stable")[:polished]]
         for _ in range(2 if space.discrete.any() else 1):
             best = climb(space, score, best)
-            best = polish(space, acquisition, best, like)
+            best = polish(space, acquisition, best, like, low, high)
             pool = np.concatenate([best, pool])
     return first_fresh(space, pool[np.argsort(-score(pool), kind="stable")], known)
 
 
-def polish(space: DesignSpace, acquisition: Acquisition, designs: Array, like: Tensor) -> Array:
-    """(k, d) designs moved uphill in their real columns, each by its own run of L-BFGS."""
+def polish(
+    space: DesignSpace, acquisition: Acquisition, designs: Array, like: Tensor, low: Array, high: Array
+) -> Array:
+    """(k, d) designs moved uphill in their real columns within the box, each by its own run of L-BFGS."""
     real = np.flatnonzero(~space.discrete)
     if len(real) == 0:
         return designs
@@ -78,7 +85,8 @@ def polish(space: DesignSpace, acquisition: Acquisition, designs: Array, like: T
         X = unit[rows].index_copy(1, torch.as_tensor(real, device=unit.device), moving)
         return -acquisition(X[:, None])
 
-    unit[:, real] = minimise(loss, unit[:, real], [(0.0, 1.0)] * len(real), iterations=60)
+    bounds = list(zip(low[real].tolist(), high[real].tolist(), strict=True))
+    unit[:, real] = minimise(loss, unit[:, real], bounds, iterations=60)
     return space.from_unit(unit.cpu().numpy())
 
 

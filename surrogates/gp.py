@@ -29,6 +29,7 @@ from designopt.surrogates.minimise import minimise
 # Evaluations are deterministic: noise is a nugget that may all but vanish, yet absorbs what no smooth function follows.
 SCALE_PRIOR, SCALE_BOUNDS = (0.0, 1.5), (math.log(0.05), math.log(1e4))
 NOISE_PRIOR, NOISE_BOUNDS = (math.log(1e-6), 3.0), (math.log(1e-8), 0.0)
+MEAN_BOUNDS = (-10.0, 10.0)
 LENGTHSCALE_BOUNDS = (math.log(0.02), math.log(1e3))
 
 
@@ -90,15 +91,26 @@ class IndependentGPs(SingleTaskGP):
         self.mean_module.constant = theta[:, -1].reshape(shape)
         self.requires_grad_(False)
         self.eval()
-        residual = self.train_targets.reshape(m, -1) - theta[:, -1:]
+        self.residual = self.train_targets.reshape(m, -1) - theta[:, -1:]
         cholesky = psd_safe_cholesky(covariance(theta, distances(X[:, None], X, categorical)))
         self._whitener = torch.linalg.solve_triangular(cholesky, torch.eye(len(X)).to(X), upper=False)  # (m, n, n)
-        self._weights = self._whitener.mT @ (self._whitener @ residual[..., None])  # (m, n, 1)
+        self._weights = self.solve(self.residual[..., None])  # (m, n, 1)
 
     def condition(self, X: Tensor, Y: Tensor) -> IndependentGPs:
         """The same hyper-parameters with p more designs, X: (p, d), Y: (p, m)."""
         X, Y = torch.cat([self.X, X]), torch.cat([self.Y, Y])
         return IndependentGPs(X, Y, self.categorical, self.theta, _Fixed(self.scaler))
+
+    def cross_covariance(self, X: Tensor) -> Tensor:
+        """X: (p, d) -> (m, p, n) prior covariances of standardised outputs between X and the data."""
+        correlation = self.covar_module.base_kernel.forward(X, self.X).reshape(-1, len(X), len(self.X))
+        covariances: Tensor = self.theta[:, -3, None, None].exp() * correlation
+        return covariances
+
+    def solve(self, right: Tensor) -> Tensor:
+        """The inverse covariance of the data times ``right``, (m, n, r)."""
+        solution: Tensor = self._whitener.mT @ (self._whitener @ right)
+        return solution
 
     def posterior(self, X: Tensor, *args: Any, **kwargs: Any) -> Any:
         """X: (..., q, d) -> posterior over (..., q, m) in the units of Y."""
@@ -106,10 +118,9 @@ class IndependentGPs(SingleTaskGP):
             return super().posterior(X, *args, **kwargs)
         m = self.num_outputs
         points = X.reshape(-1, X.shape[-1])
-        scale, constant = self.theta[:, -3, None].exp(), self.theta[:, -1:]
-        cross = scale[..., None] * self.covar_module.base_kernel.forward(points, self.X).reshape(m, len(points), -1)
-        mean = constant + (cross @ self._weights)[..., 0]
-        variance = (scale - (cross @ self._whitener.mT).square().sum(-1)).clamp_min(1e-12)
+        cross = self.cross_covariance(points)
+        mean = self.theta[:, -1:] + (cross @ self._weights)[..., 0]
+        variance = (self.theta[:, -3, None].exp() - (cross @ self._whitener.mT).square().sum(-1)).clamp_min(1e-12)
         unit = self.scaler.stdvs
         mean = (mean.mT * unit + self.scaler.means).reshape(*X.shape[:-1], m)
         covariance = DiagLinearOperator((variance.mT * unit**2).reshape(*X.shape[:-2], m))
@@ -151,7 +162,7 @@ class _Fixed(Standardize):
 
 
 def fit_gp(X: Tensor, Y: Tensor, categorical: ArrayLike | None = None) -> IndependentGPs:
-    """Independent Gaussian processes, hyper-parameters at their posterior mode.
+    """Independent Gaussian processes, hyper-parameters at the mode of their posterior.
 
     All outputs are fitted at once: one batched likelihood, and an L-BFGS run of its own for each output.
 
@@ -163,17 +174,32 @@ def fit_gp(X: Tensor, Y: Tensor, categorical: ArrayLike | None = None) -> Indepe
     Returns:
         A BoTorch model, ``posterior(X)`` in the units of Y.
     """
-    n, d = X.shape
-    m = Y.shape[-1]
-    mask = torch.as_tensor(np.zeros(d, dtype=bool) if categorical is None else np.asarray(categorical)).to(X.device)
-    squares = distances(X[:, None], X, mask)
-    scaler = Standardize(m)
+    mask = as_mask(categorical, X)
+    scaler = Standardize(Y.shape[-1])
     y = scaler(Y)[0].mT
-    start = X.new_tensor([lengthscale_prior(d)[0] - 1.0] * d + [SCALE_PRIOR[0], math.log(1e-4), 0.0]).expand(m, -1)
-    bounds = [LENGTHSCALE_BOUNDS] * d + [SCALE_BOUNDS, NOISE_BOUNDS, (-10.0, 10.0)]
+    squares = distances(X[:, None], X, mask)
+    theta = fit_hyperparameters(initial_hyperparameters(X.shape[-1], y), squares, y)
+    return IndependentGPs(X, Y, mask, theta, scaler)
+
+
+def as_mask(categorical: ArrayLike | None, X: Tensor) -> Tensor:
+    """Which columns of X are categories, (d,); none when not given."""
+    mask = np.zeros(X.shape[-1], dtype=bool) if categorical is None else np.asarray(categorical, dtype=bool)
+    return torch.as_tensor(mask, device=X.device)
+
+
+def initial_hyperparameters(d: int, y: Tensor) -> Tensor:
+    """(m, d + 3) where to begin for outputs y (m, n): length-scales below the prior's mean, some noise."""
+    start = [lengthscale_prior(d)[0] - 1.0] * d + [SCALE_PRIOR[0], math.log(1e-4), 0.0]
+    return y.new_tensor(start).repeat(len(y), 1)
+
+
+def fit_hyperparameters(start: Tensor, squares: Tensor, y: Tensor, iterations: int = 100) -> Tensor:
+    """The (m, d + 3) hyper-parameters of greatest ``log_density``, from ``start`` on."""
+    n, _, d = squares.shape
+    bounds = [LENGTHSCALE_BOUNDS] * d + [SCALE_BOUNDS, NOISE_BOUNDS, MEAN_BOUNDS]
 
     def loss(theta: Tensor, rows: list[int]) -> Tensor:
         return -log_density(theta, squares, y[rows]) / n
 
-    theta = minimise(loss, start, bounds, iterations=100, tolerance=1e-6)
-    return IndependentGPs(X, Y, mask, theta, scaler)
+    return minimise(loss, start, bounds, iterations=iterations, tolerance=1e-6)
