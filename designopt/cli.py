@@ -30,7 +30,7 @@ MemoryOption = Annotated[float | None, typer.Option("--memory-mb", help="Memory 
 RetriesOption = Annotated[int, typer.Option(help="How often a design is tried again after its worker died.")]
 AddressOption = Annotated[str | None, typer.Option(help="Ray cluster to join: auto or HOST:PORT.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-ReportOption = Annotated[Path | None, typer.Option(metavar="DIR", help="Write RUN.html and a convergence picture RUN.png there.")]
+ReportOption = Annotated[Path | None, typer.Option(metavar="DIR", help="Write RUN.html and a picture RUN.png there.")]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Id of a run, or a unique beginning of it.")]
 
 DEFAULT_STORE = "designopt.db"

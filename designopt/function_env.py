@@ -77,7 +77,7 @@ class FunctionEnv(DesignEnv):
 
     def evaluate(self, designs: ArrayLike) -> Evaluation:
         """designs: (n, d) -> Evaluation; a design whose function call raises is ``failed``, the others are kept."""
-        designs = self.design_space.validate(designs)
+        designs = np.asarray(designs, dtype=np.float64)
         if self.vectorized:
             outputs = self.function(**self.design_space.natural(designs))
             return self._evaluation(

@@ -10,8 +10,8 @@ from designopt.env import DesignEnv
 from designopt.executors import make_executor
 from designopt.registry import backend, make
 from designopt.result import Result
-from designopt.searcher import Searcher, make_config
 from designopt.runs import LoadedRun
+from designopt.searcher import Searcher, make_config
 from designopt.store import Store
 from designopt.study import Callback, Study
 

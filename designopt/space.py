@@ -149,7 +149,8 @@ class DesignSpace(PeerCodings):
 
     def _valid(self, designs: Array) -> NDArray[np.bool_]:
         valid = (designs >= self.low) & (designs <= self.high)
-        valid[:, self._whole] &= designs[:, self._whole] == np.rint(designs[:, self._whole])
+        if len(self._whole):
+            valid[:, self._whole] &= designs[:, self._whole] == np.rint(designs[:, self._whole])
         for column, values in self._ordinals:
             valid[:, column] &= np.isin(designs[:, column], values)
         return valid

@@ -64,9 +64,12 @@ def printable(text: str) -> str:
 # Arrays ---------------------------------------------------------------------------------------------------------
 
 
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
+
+
 def _rows(array: NDArray[Any]) -> list[str]:
     """(n, w) numbers -> n comma-separated texts, by one call of the encoder."""
-    text = json.dumps(array.tolist(), separators=(",", ":"))
+    text = _COMPACT.encode(array.tolist())
     text = text.replace("NaN", "null").replace("Infinity", "1e999")
     return text[2:-2].split("],[") if len(array) else []
 
