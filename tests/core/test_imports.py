@@ -116,7 +116,11 @@ def test_the_wheel_holds_every_module(tmp_path):
 
     done = subprocess.run(
         [sys.executable, "-c", "import designopt, designopt.search, designopt.envs; print(designopt.__file__)"],
-        env={"PYTHONPATH": str(wheel), "PATH": "/usr/bin:/bin"}, cwd=tmp_path, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        env={"PYTHONPATH": str(wheel), "PATH": "/usr/bin:/bin"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(str(wheel))
