@@ -65,7 +65,7 @@ def test_the_readmes_own_problem_runs_and_is_short():
     exec(compile(code.replace("budget=30", "budget=14"), "bracket.py", "exec"), names)
     result = names["result"]
     assert len(result.designs) == 14
-    assert set(result.best or result.least_infeasible) == {"width", "bolts", "material"}
+    assert set(result.best or result.least_infeasible) == {"width", "bolts", "metal"}
 
 
 def test_every_command_of_the_readme_exists():
