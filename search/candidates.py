@@ -76,43 +76,60 @@ def perturbed(space: DesignSpace, centres: Array, n: int, rng: np.random.Generat
 
 
 def neighbours(space: DesignSpace, design: Array) -> Array:
-    """(p, d) designs that differ from one (d,) in one discrete column: by the next value, or in any other choice."""
+    """(p, d) designs that differ from one (d,) in one discrete column.
+
+    Categories change to any other; ordered values by 1, 2, 4, ... places up and down, to cross any range.
+    """
     rows = []
-    for column, values in enumerate(_values(space)):
-        if values is None:
+    for column, p in enumerate(_by_column(space)):
+        count = levels(p)
+        if math.isinf(count):
             continue
-        if not space.categorical[column]:
-            here = int(np.searchsorted(values, design[column]))
-            values = values[max(here - 1, 0) : here + 2]
-        for value in values[values != design[column]]:
-            rows.append(design.copy())
-            rows[-1][column] = value
+        if space.categorical[column]:
+            places = np.arange(int(count))
+        else:
+            steps = 2 ** np.arange(int(count).bit_length())
+            places = _place(p, design[column]) + np.concatenate([-steps, steps])
+            places = places[(places >= 0) & (places < count)]
+        for value in _value(p, places):
+            if value != design[column]:
+                rows.append(design.copy())
+                rows[-1][column] = value
     return np.array(rows).reshape(-1, space.dim)
 
 
 def all_designs(space: DesignSpace) -> Array | None:
     """Every design of a finite space of at most ``ENUMERABLE``; None for others."""
-    columns = [values for values in _values(space) if values is not None]
-    if len(columns) < space.dim or math.prod(map(len, columns)) > ENUMERABLE:
+    columns = _by_column(space)
+    if math.prod(map(levels, columns)) > ENUMERABLE:
         return None
-    return np.array(list(itertools.product(*columns)))
+    return np.array(list(itertools.product(*(_value(p, np.arange(int(levels(p)))) for p in columns))))
 
 
-def _values(space: DesignSpace) -> list[Array | None]:
-    """What each column can hold, in order; None for real columns."""
-    columns: list[Array | None] = []
-    for p in space.parameters.values():
-        columns += [_values_of(p)] * (p.length if isinstance(p, Sequence) else 1)
-    return columns
-
-
-def _values_of(p: Parameter) -> Array | None:
+def levels(p: Parameter) -> float:
+    """How many values a column of this parameter can hold; inf for real ones."""
     match p:
         case Real():
-            return None
+            return math.inf
         case Integer():
-            return np.arange(p.low, p.high + 1, dtype=np.float64)
+            return int(p.high - p.low) + 1
         case Ordinal():
-            return np.array(p.values)
+            return len(p.values)
         case _:
-            return np.arange(options(p), dtype=np.float64)
+            return options(p)
+
+
+def _place(p: Parameter, value: float) -> int:
+    """The place of a value in the order of an integer or ordinal parameter."""
+    return int(np.searchsorted(p.values, value)) if isinstance(p, Ordinal) else int(value - p.low)  # type: ignore[union-attr]
+
+
+def _value(p: Parameter, places: NDArray[np.int64]) -> Array:
+    """The values at places in the order of a parameter."""
+    if isinstance(p, Ordinal):
+        return np.array(p.values)[places]
+    return places.astype(np.float64) + (p.low if isinstance(p, Integer) else 0)
+
+
+def _by_column(space: DesignSpace) -> list[Parameter]:
+    return [p for p in space.parameters.values() for _ in range(p.length if isinstance(p, Sequence) else 1)]

@@ -1,0 +1,140 @@
+import numpy as np
+import pytest
+import torch
+
+from designopt.search.acquisition import best_rows, promise, together
+from designopt.surrogates.gp import fit_gp
+from designopt.surrogates.warp import Warp
+
+
+@pytest.fixture(scope="module")
+def model():
+    """One loss and two constraints of a design in the square, a few of which are feasible."""
+    X = torch.as_tensor(np.random.default_rng(0).random((8, 2)))
+    x, y = X.T
+    return fit_gp(X, torch.stack([(x - 0.6) ** 2 + y, 0.4 - x, y - x], dim=1))
+
+
+STRAIGHT = [Warp(0.0, linear=True)] * 3
+NEW = torch.as_tensor(np.random.default_rng(1).random((150, 1, 2)))
+
+
+def draws(model, n=50_000):
+    """(n, 150, outputs) independent draws from the marginal posteriors at NEW."""
+    torch.manual_seed(0)
+    posterior = model.posterior(NEW)
+    mean, deviation = posterior.mean[:, 0], posterior.variance[:, 0].sqrt()
+    return mean + deviation * torch.randn(n, *mean.shape, dtype=torch.double)
+
+
+def agree(log_value, monte_carlo):
+    """Whether an expectation agrees with its Monte Carlo estimates where those are not too rare to be known."""
+    known = monte_carlo > 0.02 * monte_carlo.max()
+    assert known.sum() >= 3
+    assert log_value.exp()[known] == pytest.approx(monte_carlo[known], rel=0.1)
+
+
+def test_with_a_feasible_design_it_is_expected_feasible_improvement(model):
+    feasible = (model.Y[:, 1:] <= 0).all(dim=1)
+    assert 0 < feasible.sum() < 8
+    incumbent = model.Y[feasible, 0].min()
+    sample = draws(model)
+    gain = (incumbent - sample[..., 0]).clamp_min(0) * (sample[..., 1:] <= 0).all(dim=-1)
+    agree(promise(model, model.Y, STRAIGHT, 1, seed=0)(NEW).detach(), gain.mean(dim=0))
+
+
+def test_infeasible_losses_are_no_incumbent(model):
+    Z = torch.cat([model.Y, torch.tensor([[-1e3, 1.0, -1.0]], dtype=torch.double)])
+    value = promise(model, Z, STRAIGHT, 1, seed=0)(NEW)
+    assert torch.equal(value, promise(model, model.Y, STRAIGHT, 1, seed=0)(NEW))
+
+
+def test_without_a_feasible_design_it_is_the_probability_of_feasibility(model):
+    infeasible = model.Y[~(model.Y[:, 1:] <= 0).all(dim=1)]
+    probability = (draws(model)[..., 1:] <= 0).all(dim=-1).double().mean(dim=0)
+    agree(promise(model, infeasible, STRAIGHT, 1, seed=0)(NEW).detach(), probability)
+
+
+def test_without_constraints_it_is_expected_improvement():
+    X = torch.as_tensor(np.random.default_rng(0).random((6, 2)))
+    model = fit_gp(X, torch.sin(7 * X.sum(dim=1, keepdim=True)))
+    gain = (model.Y.min() - draws(model)[..., 0]).clamp_min(0)
+    agree(promise(model, model.Y, STRAIGHT, 1, seed=0)(NEW).detach(), gain.mean(dim=0))
+
+
+def test_hopeless_designs_are_still_ranked(model):
+    """Probabilities far below the smallest float have finite logarithms and gradients."""
+    X = torch.tensor([[[0.05, 0.9]], [[0.1, 0.8]]], dtype=torch.double, requires_grad=True)
+    value = promise(model.condition(X[:, 0].detach(), torch.full((2, 3), 5.0).double()), model.Y, STRAIGHT, 1, seed=0)(
+        X
+    )
+    value.sum().backward()
+    assert torch.isfinite(value).all()
+    assert (value < -700).any()
+    assert torch.isfinite(X.grad).all()
+
+
+def hypervolume_gain(front, points):
+    """Area that each of (n, 2) points adds to that dominated by the front, up to the reference (1.1, 1.1)."""
+    from designopt.metrics import hypervolume
+
+    reference = np.array([1.1, 1.1])
+    base = hypervolume(front, reference)
+    return np.array(
+        [hypervolume(np.vstack([front, p]), reference) - base if (p < reference).all() else 0 for p in points]
+    )
+
+
+def test_two_objectives_gain_feasible_hypervolume():
+    X = torch.as_tensor(np.random.default_rng(0).random((6, 2)))
+    x, y = X.T
+    model = fit_gp(X, torch.stack([torch.sin(5 * x), torch.cos(6 * y + x), x - 0.9], dim=1))
+    Z = torch.tensor([[-1.0, 1.0, -1.0], [1.0, -1.0, -1.0], [0.0, 0.2, -1.0], [-9.0, -9.0, 1.0]], dtype=torch.double)
+    value = promise(model, Z, STRAIGHT, 2, seed=0)(NEW).detach()
+    sample = draws(model, 100)
+    # On this front both objectives range over 2, from -1 on.
+    front = np.array([[0.0, 1.0], [1.0, 0.0], [0.5, 0.6]])
+    gains = np.stack([hypervolume_gain(front, (sample[:, i, :2].numpy() + 1) / 2) for i in range(150)], axis=1)
+    probability = (sample[..., 2] <= 0).double().mean(dim=0)
+    estimate = torch.as_tensor(gains).mean(dim=0) * probability
+    known = estimate > 0.2 * estimate.max()
+    assert known.sum() >= 3
+    assert value.exp()[known].numpy() == pytest.approx(estimate[known].numpy(), rel=0.4)
+
+
+def test_hypervolume_is_measured_in_losses_not_in_warped_ones():
+    X = torch.as_tensor(np.random.default_rng(0).random((6, 2)))
+    bent = Warp(0.0, 0.5, 0.5)
+    losses = torch.stack([torch.sin(5 * X[:, 0]), torch.cos(6 * X[:, 1])], dim=1)
+    warped = torch.as_tensor(bent(losses.numpy()))
+    at = X[:, None]  # where outcomes are known, so that only the front matters
+    straight = promise(fit_gp(X, losses), losses[:3], STRAIGHT, 2, seed=0)(at).detach()
+    curved = promise(fit_gp(X, warped), warped[:3], [bent, bent], 2, seed=0)(at).detach()
+    assert torch.allclose(straight.exp(), curved.exp(), atol=0.02)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_front_of_one_design_can_be_improved(n):
+    X = torch.as_tensor(np.random.default_rng(0).random((6, 2)))
+    model = fit_gp(X, torch.stack([torch.sin(5 * X[:, 0]), torch.cos(6 * X[:, 1])], dim=1))
+    Z = torch.tensor([[0.0, 0.0], [0.0, 0.0]], dtype=torch.double)[:n]
+    value = promise(model, Z, STRAIGHT, 2, seed=0)(NEW)
+    assert torch.isfinite(value).all()
+    assert value.max() > value.min() + 1
+
+
+def test_factors_multiply():
+    both = together(lambda X: X[:, 0, 0], lambda X: 2 * X[:, 0, 1])
+    assert torch.equal(both(NEW), NEW[:, 0, 0] + 2 * NEW[:, 0, 1])
+
+
+def test_best_rows_are_the_best_feasible_ones():
+    Z = torch.tensor([[3.0, -1.0], [1.0, 0.5], [2.0, -1.0], [0.0, 0.2], [2.5, -3.0]], dtype=torch.double)
+    assert best_rows(Z, 1, 4).tolist() == [2, 4, 0, 3]
+    assert best_rows(Z[[1, 3]], 1, 1).tolist() == [1]
+
+
+def test_best_rows_of_several_objectives_are_the_front():
+    Z = torch.tensor([[0.0, 2.0, -1], [2.0, 0.0, -1], [2.0, 2.0, -1], [-1.0, -1.0, 1]], dtype=torch.double)
+    assert sorted(best_rows(Z, 2, 4).tolist()) == [0, 1]
+    assert best_rows(Z[3:], 2, 4).tolist() == [0]
