@@ -25,11 +25,11 @@ from designopt.provenance import versions
 
 FOLDER = Path(__file__).parents[1] / "docs" / "benchmarks"
 RESULTS = FOLDER / "engineering.jsonl"
-ENVS = (
-    "Ackley CantileverBeam CarSideImpact CompressionSpring GKXWC1 GKXWC2 HeatExchanger JLH1 JLH2 KeaneBump "
-    "PressureVessel ReinforcedConcreteBeam SpeedReducer ThreeTruss WeldedBeam"
-).split()
-SEARCHES = "random ga tpe scbo gp".split()
+ENVS = [
+    *("Ackley", "CantileverBeam", "CarSideImpact", "CompressionSpring", "GKXWC1", "GKXWC2", "HeatExchanger", "JLH1"),
+    *("JLH2", "KeaneBump", "PressureVessel", "ReinforcedConcreteBeam", "SpeedReducer", "ThreeTruss", "WeldedBeam"),
+]
+SEARCHES = ["random", "ga", "tpe", "scbo", "gp"]
 COLOURS = {"random": "#999999", "ga": "#e69f00", "tpe": "#56b4e9", "scbo": "#009e73", "gp": "#d55e00"}
 HYPERPARAMETERS = {"ga": {"population": 10}}  # the default of 40 would have one generation and a half
 RECORDED = ("botorch", "gpytorch", "torch", "pymoo", "optuna", "scipy", "numpy", "python")
@@ -154,8 +154,9 @@ def report():
     (FOLDER / "engineering.md").write_text(f"""# Search backends on the engineering environments
 
 Best feasible value after {lines[0]["budget"]} evaluations, minimised, median over seeds {seeds[0]} to {seeds[-1]};
-the best of a row is bold. Default variants (Ackley in two dimensions), default hyper-parameters but for `ga`, whose
-population is 10; model-based backends are asked for one design at a time. The optimum is the environment's own reference, with its source in docs/environments.
+the best of a row is bold. Default variants (Ackley in two dimensions) and default hyper-parameters, but for `ga`, whose
+population is 10; model-based backends are asked for one design at a time. The optimum is the environment's own
+reference, with its source in docs/environments.
 
 {values}
 

@@ -86,7 +86,7 @@ def polish(
         return -acquisition(X[:, None])
 
     bounds = list(zip(low[real].tolist(), high[real].tolist(), strict=True))
-    unit[:, real] = minimise(loss, unit[:, real], bounds, iterations=60)
+    unit[:, real] = minimise(loss, unit[:, real], bounds, iterations=30, tolerance=1e-4)
     return space.from_unit(unit.cpu().numpy())
 
 

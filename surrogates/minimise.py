@@ -17,7 +17,7 @@ def minimise(
     bounds: list[tuple[float, float]],
     *,
     iterations: int,
-    tolerance: float = 1e-7,
+    tolerance: float,
 ) -> Tensor:
     """L-BFGS-B on every row by itself, with one batched evaluation of the loss per step of all.
 
