@@ -185,6 +185,7 @@ def picture(groups, searches):
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import NullFormatter
 
     plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
     figure, axes = plt.subplots(3, 5, figsize=(13, 7.6), layout="constrained")
@@ -198,6 +199,10 @@ def picture(groups, searches):
             regret = np.where(np.isfinite(median), np.maximum(median - optimum, floor), np.nan)
             ax.step(np.arange(1, len(regret) + 1), regret, where="post", color=COLOURS[s], lw=1.8, label=s)
         ax.set_yscale("log")
+        low, high = ax.get_ylim()
+        if high < 10 * low:  # an axis without a power of ten has no legible label
+            ax.set_ylim(10.0 ** np.floor(np.log10(low)), 10.0 ** np.ceil(np.log10(high)))
+        ax.yaxis.set_minor_formatter(NullFormatter())
         ax.set_title(name, fontsize=10)
         ax.set_xlim(0, 60)
         ax.grid(axis="y", alpha=0.25, lw=0.6)

@@ -27,6 +27,8 @@ from designopt.surrogates.gp import (
 
 ROUGH = 25
 """Iterations of fitting after which warpings are compared."""
+JUDGED = 100
+"""Number of designs on which they are compared."""
 
 
 def bilog(y: Any) -> Any:
@@ -85,7 +87,8 @@ def fit_warped(
     """Gaussian processes of warped outputs, each under the warping that makes its data most probable.
 
     That is judged by the evidence of a Gaussian process, with the Jacobian of the warping [Snelson2003]: all
-    candidates of all outputs are fitted roughly at once, then the best of each output to the end.
+    candidates of all outputs are fitted roughly at once, to at most ``JUDGED`` designs; then the best of each output is
+    fitted to the end.
 
     Args:
         X: (n, d) designs in the unit coding.
@@ -98,13 +101,15 @@ def fit_warped(
     """
     candidates = [(i, warp) for i, y in enumerate(Y.T) for warp in Warp.candidates(float(pivots[i]), y)]
     Z = torch.as_tensor(np.stack([warp(Y[:, i]) for i, warp in candidates], axis=1)).to(X)
-    slopes = X.new_tensor([warp.log_slope(Y[:, i]).sum() for i, warp in candidates])
+    slopes = torch.as_tensor(np.stack([warp.log_slope(Y[:, i]) for i, warp in candidates])).to(X)
     mask = as_mask(categorical, X)
     squares = distances(X[:, None], X, mask)
     scaler = Standardize(len(candidates))
     z = scaler(Z)[0].mT
-    theta = fit_hyperparameters(initial_hyperparameters(X.shape[-1], z), squares, z, ROUGH)
-    evidence = log_density(theta, squares, z) - len(X) * scaler.stdvs[0].log() + slopes
+    rows = torch.linspace(0, len(X) - 1, min(JUDGED, len(X)), device=X.device).long()
+    judged = squares[rows[:, None], rows], z[:, rows]
+    theta = fit_hyperparameters(initial_hyperparameters(X.shape[-1], z), *judged, ROUGH)
+    evidence = log_density(theta, *judged) - len(rows) * scaler.stdvs[0].log() + slopes[:, rows].sum(dim=-1)
     best = [0] * Y.shape[1]
     for candidate in evidence.argsort().tolist():
         best[candidates[candidate][0]] = candidate

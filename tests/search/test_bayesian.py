@@ -152,6 +152,24 @@ def test_a_batch_spreads_and_avoids_pending_designs():
     assert np.abs(further[:, None] - batch).max(axis=2).min() > 0.01
 
 
+def test_every_second_proposal_stays_near_the_best_design():
+    class Slope(Disc):
+        """Best in a corner, far from all designs known."""
+
+        design_space = DesignSpace({f"x{i}": Real(0, 1) for i in range(5)})
+        constraints = ()
+
+        def evaluate(self, designs):
+            return Evaluation(-designs.sum(axis=1, keepdims=True))
+
+    env = Slope()
+    designs = 0.5 * env.design_space.sample(12, 1)
+    best = designs[env.evaluate(designs).objectives[:, 0].argmin()]
+    far, near = (told(env, designs=designs[-n:]).ask(1, np.empty((0, 5)))[0] for n in (12, 11))
+    assert far == pytest.approx(np.ones(5))
+    assert 0 < np.abs(near - best).max() <= 0.25
+
+
 def test_the_order_of_telling_does_not_matter():
     env = Disc()
     designs = env.design_space.sample(8, 1)

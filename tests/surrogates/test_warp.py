@@ -113,3 +113,12 @@ def test_categories_reach_the_model():
     X[:, 1] = (torch.floor(4 * X[:, 1]) + 0.5) / 4
     model, _ = fit_warped(X, smooth[:, None], np.zeros(1), np.array([False, True]))
     assert model.categorical.tolist() == [False, True]
+
+
+def test_many_designs_are_judged_by_some_of_them():
+    X = torch.as_tensor(np.random.default_rng(0).random((150, 1)))
+    y = np.exp(9 * X[:, 0].numpy())
+    model, (warp,) = fit_warped(X, y[:, None], np.array([1.0]))
+    assert not warp.linear
+    assert len(model.X) == 150
+    assert float((model.posterior(X[:, None]).mean[:, 0] - model.Y).abs().max()) < 0.01
