@@ -52,10 +52,11 @@ def maximise(
     """
 
     def score(designs: Array) -> Array:
+        """-inf where there is no value, and for designs that are known or repeated: climbing passes over them."""
         unit = torch.as_tensor(space.to_unit(designs)).to(like)
         with torch.no_grad():
             values = torch.cat([acquisition(part[:, None]) for part in unit.split(CHUNK)]).cpu().numpy()
-        return np.where(np.isnan(values), -np.inf, values)
+        return np.where(np.isnan(values) | ~fresh(space, designs, known), -np.inf, values)
 
     pool = all_designs(space)
     if pool is None:
@@ -63,7 +64,6 @@ def maximise(
         filling = low + (high - low) * sobol(space.dim, 0, half, rng)
         near = np.clip(perturbed(space, centres, screened - half, rng), low, high)
         pool = space.from_unit(np.concatenate([filling, near]))
-        pool = pool[fresh(space, pool, known)]
         best = pool[np.argsort(-score(pool), kind="stable")[:polished]]
         for _ in range(2 if space.discrete.any() else 1):
             best = climb(space, score, best)

@@ -137,7 +137,6 @@ class SCBOSearch(Searcher):
         low = np.clip(centre - self.region.length / 2, 0, 1)
         high = np.clip(centre + self.region.length / 2, 0, 1)
         moved = rng.random((n, d)) < min(20 / d, 1)
-        moved[np.arange(n), rng.integers(d, size=n)] = True
         points = sobol(d, 0, n, rng)
         # Categories have no distance: every choice is within reach, the smaller the region the more rarely.
         box = low + points * (high - low)

@@ -140,6 +140,12 @@ def test_takes_the_next_best_of_a_finite_space_when_the_best_is_known():
     assert find(space, peak(space, [6.0]), np.array([[6.0], [5.0]])).tolist() == [[7.0]]
 
 
+def test_climbs_past_known_designs_to_the_best_new_one():
+    space = DesignSpace(n=Integer(0, 5000))
+    known = np.arange(2980.0, 3021.0)[:, None]
+    assert find(space, peak(space, [3000.0]), known)[0, 0] in (2979, 3021)
+
+
 def test_stays_in_the_box():
     space = DesignSpace(x=Real(0, 1), y=Real(0, 1))
     box = {"low": np.array([0.2, 0.0]), "high": np.array([0.4, 0.3])}

@@ -146,6 +146,65 @@ def test_how_results_are_grouped_does_not_matter():
     assert np.array_equal(together.ask(2, NONE), single.ask(2, NONE))
 
 
+def test_models_know_nothing_of_before_the_restart():
+    old, other = SCBOSearch(Valley(), START, seed=0), SCBOSearch(Valley(), START, seed=0)
+    tell(old, *[result(1.0)] * 4, *[result(2.0)] * 42)
+    tell(other, *[result(-10.0, -9.0)] * 4, *[result(20.0, 3.0)] * 42)
+    assert old.region.first == other.region.first == 46
+    for searcher in (old, other):
+        tell(searcher, *[result(float(i), 2.0 - i) for i in range(5)])
+    assert np.array_equal(old.ask(2, NONE), other.ask(2, NONE))
+
+
+def test_units_of_constraints_and_objectives_do_not_matter():
+    class Scaled(Valley):
+        constraints = (Constraint("mean", scale=1e6),)
+
+        def evaluate(self, designs):
+            found = super().evaluate(designs)
+            return Evaluation(np.exp(found.objectives), 1e6 * found.constraints)
+
+    designs = Valley.design_space.sample(14, 0)
+    plain, scaled = (SCBOSearch(env, seed=0) for env in (Valley(), Scaled()))
+    for searcher in (plain, scaled):
+        searcher.tell(designs, searcher.env.evaluate(designs))
+    assert scaled.ask(1, NONE) == pytest.approx(plain.ask(1, NONE), abs=1e-6)
+
+
+def test_violations_that_span_decades_are_modelled(run):
+    class Steep(Valley):
+        def evaluate(self, designs):
+            found = super().evaluate(designs)
+            return Evaluation(found.objectives, np.sign(found.constraints) * np.expm1(60 * np.abs(found.constraints)))
+
+    assert run(SCBOSearch(Steep(), seed=0), budget=40).best < 0.1
+
+
+def test_categories_are_kept_in_a_small_region():
+    env = MixedProblem()
+    searcher = SCBOSearch(env, START, seed=0)
+    designs = env.design_space.sample(4, 0)
+    searcher.tell(designs, env.evaluate(designs))
+    best = searcher.region.centre
+    for row in range(33):  # length 0.1
+        searcher.tell(env.design_space.sample(1, row), Evaluation.failure(1, 1, 2, "failed", "no"))
+    assert searcher.region.length == pytest.approx(0.1)
+    asked = searcher.ask(10, np.empty((0, 11)))
+    categorical = env.design_space.categorical
+    assert (asked[:, categorical] != designs[best, categorical]).mean() < 0.4
+
+
+def test_a_finite_space_is_searched_without_repetition(run):
+    class Grid(DesignEnv):
+        design_space = DesignSpace(a=do.Integer(0, 4), b=do.Integer(0, 3))
+        objectives = (Objective("sum"),)
+
+        def evaluate(self, designs):
+            return Evaluation(designs.sum(axis=1, keepdims=True))
+
+    assert run(SCBOSearch(Grid(), seed=0), budget=20).distinct == 20
+
+
 def test_mixed_designs_are_valid_and_get_better(run):
     found = run(SCBOSearch(MixedProblem(), seed=0), budget=40)
     assert MixedProblem.design_space.contains(found.designs).all()

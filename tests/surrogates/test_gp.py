@@ -3,9 +3,18 @@ import pytest
 import torch
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
+from botorch.models.transforms.outcome import Standardize
 from gpytorch.mlls import ExactMarginalLogLikelihood
 
-from designopt.surrogates.gp import DesignKernel, covariance, distances, fit_gp, lengthscale_prior, log_density
+from designopt.surrogates.gp import (
+    DesignKernel,
+    IndependentGPs,
+    covariance,
+    distances,
+    fit_gp,
+    lengthscale_prior,
+    log_density,
+)
 
 
 def points(n, d, seed=0):
@@ -173,3 +182,11 @@ def test_repeated_designs_with_different_outcomes_are_averaged():
     Y = torch.cat([torch.zeros(6, 1), torch.tensor([[-1.0], [1.0]])]).double()
     mean = fit_gp(X, Y).posterior(torch.full((1, 1, 1), 0.5, dtype=torch.double)).mean
     assert abs(float(mean)) < 0.2
+
+
+def test_a_covariance_that_is_singular_to_the_last_digit_is_mended():
+    X = points(60, 1)
+    theta = torch.tensor([[3.0, 9.0, -18.0, 0.0]], dtype=torch.double)
+    model = IndependentGPs(X, X**2, torch.zeros(1, dtype=torch.bool), theta, Standardize(1))
+    mean = model.posterior(X[:, None]).mean[:, 0]
+    assert torch.allclose(mean, X**2, atol=0.05)

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from designopt.surrogates.gp import fit_gp
+from designopt.surrogates.gp import distances, fit_gp, log_density
 from designopt.surrogates.warp import Warp, bilog, fit_warped
 
 finite = st.floats(-1e12, 1e12)
@@ -67,6 +67,22 @@ def test_heavy_tails_are_bent():
     _, (warp,) = fit_warped(X, y[:, None], np.zeros(1))
     assert not warp.linear
     assert warp.pivot == 0.0
+
+
+def test_noise_alone_is_no_reason_to_bend():
+    """A bent output has less variance, which makes it no more probable: the Jacobian sees to that."""
+    X, _ = outputs()
+    y = np.random.default_rng(3).standard_normal(40)
+    _, (warp,) = fit_warped(X, y[:, None], np.zeros(1))
+    assert warp.linear
+
+
+def test_the_chosen_model_is_fitted_to_the_end():
+    X, smooth = outputs()
+    model, _ = fit_warped(X, smooth[:, None], np.zeros(1))
+    squares = distances(X[:, None], X, model.categorical)
+    y = model.train_targets[None]
+    assert float(log_density(model.theta, squares, y)) > float(log_density(fit_gp(X, model.Y).theta, squares, y)) - 0.1
 
 
 def test_each_side_can_have_its_own_scale():
