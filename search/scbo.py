@@ -102,7 +102,6 @@ class SCBOSearch(Searcher):
         return bool(h.violation[row] < h.violation[best])
 
     @one_thread
-    @one_thread
     def ask(self, n: int, pending: Array) -> Array:
         """-> between 1 and n designs (., d); one that is known only when all others seem to be."""
         h, region = self.history, self.region
