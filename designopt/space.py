@@ -6,6 +6,7 @@ categorical columns the index of the choice, and a sequence is one categorical c
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -255,16 +256,20 @@ class DesignSpace(PeerCodings):
     def _encode_column(self, name: str, p: Parameter, values: Any) -> Array:
         if isinstance(p, Categorical | Sequence):
             symbols, width = (p.alphabet, p.length) if isinstance(p, Sequence) else (p.choices, 1)
-            rows = [tuple(v) for v in values] if isinstance(p, Sequence) else [(v,) for v in values]
-            if any(len(row) != width for row in rows):
-                raise ValueError(f"{name}: every sequence must have {width} letters")
+            if isinstance(p, Sequence):
+                rows = [tuple(v) for v in values]
+                if any(len(row) != width for row in rows):
+                    raise ValueError(f"{name}: every sequence must have {width} letters")
+                values = itertools.chain.from_iterable(rows)
+            elif hasattr(values, "to_numpy"):
+                values = values.to_numpy(dtype=object)  # iterating over a pandas column is seven times slower
             index = {symbol: i for i, symbol in enumerate(symbols)}
             try:
-                codes = [[index[v] for v in row] for row in rows]
+                codes = np.fromiter(map(index.__getitem__, values), dtype=np.float64)
             except KeyError as missing:
                 value = missing.args[0]
                 raise ValueError(f"{name} = {value!r} is not allowed; {suggest(value, symbols)}") from None
-            return np.array(codes, dtype=np.float64).reshape(len(rows), width)
+            return codes.reshape(-1, width)
         try:
             return np.asarray(values, dtype=np.float64).reshape(-1, 1)
         except (TypeError, ValueError):
