@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import torch
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import threadpool_limits
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -34,13 +34,7 @@ def one_thread(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def limited(*args: P.args, **kwargs: P.kwargs) -> R:
-        with _controller().limit(limits=1):
+        with threadpool_limits(limits=1):  # looks at every loaded library, which takes about a millisecond
             return function(*args, **kwargs)
 
     return limited
-
-
-@functools.cache
-def _controller() -> ThreadpoolController:
-    """Looks at every loaded library, which takes milliseconds: once."""
-    return ThreadpoolController()
