@@ -335,6 +335,16 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, search, told, batch):
     assert result.orders.tolist() == list(range(30))
 
 
+@pytest.mark.parametrize("search", ["gp", "scbo"])
+def test_a_resumed_model_based_run_is_the_uninterrupted_one(tmp_path, search):
+    store = tmp_path / "runs.db"
+    run_id = interrupted(store, search, 10, budget=13)
+    calls = []
+    result = do.resume(store, run_id, env=bracket(calls))
+    assert len(calls) == 3
+    assert np.array_equal(result.designs, uninterrupted(search, 13).designs)
+
+
 def test_an_asynchronous_run_resumes_with_what_was_in_flight(tmp_path):
     store = tmp_path / "runs.db"
     run_id = interrupted(store, "random", 7, executor=Backwards)
