@@ -65,10 +65,8 @@ def maximise(
         near = np.clip(perturbed(space, centres, screened - half, rng), low, high)
         pool = space.from_unit(np.concatenate([filling, near]))
         best = pool[np.argsort(-score(pool), kind="stable")[:polished]]
-        for _ in range(2 if space.discrete.any() else 1):
-            best = climb(space, score, best)
-            best = polish(space, acquisition, best, like, low, high)
-            pool = np.concatenate([best, pool])
+        best = polish(space, acquisition, climb(space, score, best), like, low, high)
+        pool = np.concatenate([best, pool])
     return first_fresh(space, pool[np.argsort(-score(pool), kind="stable")], known)
 
 
@@ -86,7 +84,7 @@ def polish(
         return -acquisition(X[:, None])
 
     bounds = list(zip(low[real].tolist(), high[real].tolist(), strict=True))
-    unit[:, real] = minimise(loss, unit[:, real], bounds, iterations=30, tolerance=1e-4)
+    unit[:, real] = minimise(loss, unit[:, real], bounds, iterations=60, tolerance=1e-7)
     return space.from_unit(unit.cpu().numpy())
 
 

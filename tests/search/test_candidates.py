@@ -159,6 +159,16 @@ def test_an_acquisition_without_a_value_somewhere_is_not_followed_there():
     assert 0.45 < found[0, 0] <= 0.5
 
 
+def test_climbing_ignores_neighbours_without_a_value():
+    space = DesignSpace(n=Integer(0, 5000))
+    unit = space.to_unit(np.array([[3000.0]]))[0, 0] + 1e-9
+
+    def rising(X):
+        return torch.where(X[:, 0, 0] > unit, torch.nan, X[:, 0, 0])
+
+    assert find(space, rising, np.empty((0, 1)))[0, 0] == 3000
+
+
 def test_polish_moves_real_columns_only():
     start = np.array([[0.9, 2.0, 5.0, 1.0, 0.0, 0.0, 0.0]])
     target = [0.1, 7.0, 300.0, 8.0, 2.0, 1.0, 1.0]
