@@ -172,6 +172,8 @@ def started(folder, *arguments, evaluations):
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env=os.environ | {"SECONDS_EACH": "0.05"},
+        # Whoever started the tests in the background may have had interrupts ignored, which children inherit.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while not (folder / "calls.txt").exists() or len(calls(folder)) < evaluations:
