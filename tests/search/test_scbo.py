@@ -44,7 +44,8 @@ def test_beats_random_search_on_a_constrained_valley(run):
 @pytest.mark.slow
 def test_comes_near_the_optimum_of_the_welded_beam(run):
     env = do.make("designopt/WeldedBeam-v0")
-    assert run(SCBOSearch(env, seed=0), budget=80).best < 1.1 * env.reference.value
+    best = [run(SCBOSearch(env, seed=s), budget=60).best for s in range(3)]
+    assert np.median(best) < 1.2 * env.reference.value
 
 
 def test_finds_a_feasible_design_first(run):
