@@ -114,7 +114,7 @@ class IndependentGPs(SingleTaskGP):
 
     def posterior(self, X: Tensor, *args: Any, **kwargs: Any) -> Any:
         """X: (..., q, d) -> posterior over (..., q, m) in the units of Y."""
-        if X.shape[-2] != 1 or args or any(value is not None for value in kwargs.values()):
+        if X.shape[-2] != 1 or args or any(not (value is None or value is False) for value in kwargs.values()):
             return super().posterior(X, *args, **kwargs)
         m = self.num_outputs
         points = X.reshape(-1, X.shape[-1])
@@ -123,10 +123,10 @@ class IndependentGPs(SingleTaskGP):
         variance = (self.theta[:, -3, None].exp() - (cross @ self._whitener.mT).square().sum(-1)).clamp_min(1e-12)
         unit = self.scaler.stdvs
         mean = (mean.mT * unit + self.scaler.means).reshape(*X.shape[:-1], m)
-        covariance = DiagLinearOperator((variance.mT * unit**2).reshape(*X.shape[:-2], m))
+        variances = DiagLinearOperator((variance.mT * unit**2).reshape(*X.shape[:-2], m))
         if m == 1:
-            return GPyTorchPosterior(MultivariateNormal(mean[..., 0], covariance))
-        return GPyTorchPosterior(MultitaskMultivariateNormal(mean, covariance))
+            return GPyTorchPosterior(MultivariateNormal(mean[..., 0], variances))
+        return GPyTorchPosterior(MultitaskMultivariateNormal(mean, variances))
 
 
 def covariance(theta: Tensor, squares: Tensor) -> Tensor:

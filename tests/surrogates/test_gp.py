@@ -51,6 +51,13 @@ def test_marginals_equal_those_of_gpytorch(model):
     assert torch.allclose(ours.variance, theirs.variance, rtol=1e-3, atol=1e-7 * smooth(model.X).var(dim=0).max())
 
 
+def test_observation_noise_is_added_when_asked_for():
+    noise = torch.as_tensor(np.random.default_rng(0).standard_normal((30, 2))) * torch.tensor([1.0, 10.0])
+    model, X = fit_gp(points(30, 2), noise.double()), points(3, 2, seed=2)[:, None]
+    added = model.posterior(X, observation_noise=True).variance - model.posterior(X, observation_noise=False).variance
+    assert added[:, 0].mean(dim=0) == pytest.approx(noise.var(dim=0), rel=0.3)
+
+
 def test_joint_posterior_has_the_same_marginals(model):
     X = points(6, 2, seed=3)
     joint, single = model.posterior(X), model.posterior(X[:, None])
