@@ -55,7 +55,8 @@ def test_observation_noise_is_added_when_asked_for():
     noise = torch.as_tensor(np.random.default_rng(0).standard_normal((30, 2))) * torch.tensor([1.0, 10.0])
     model, X = fit_gp(points(30, 2), noise.double()), points(3, 2, seed=2)[:, None]
     added = model.posterior(X, observation_noise=True).variance - model.posterior(X, observation_noise=False).variance
-    assert added[:, 0].mean(dim=0) == pytest.approx(noise.var(dim=0), rel=0.3)
+    share = added[:, 0].mean(dim=0) / noise.var(dim=0)
+    assert ((share > 0.3) & (share < 1.1)).all()
 
 
 def test_joint_posterior_has_the_same_marginals(model):
