@@ -31,7 +31,7 @@ ENVS = [
 ]
 SEARCHES = ["random", "ga", "tpe", "scbo", "gp"]
 COLOURS = {"random": "#999999", "ga": "#e69f00", "tpe": "#56b4e9", "scbo": "#009e73", "gp": "#d55e00"}
-HYPERPARAMETERS = {"ga": {"population": 10}}  # the default of 40 would have one generation and a half
+HYPERPARAMETERS = {"ga": {"population": 10}}  # the default of 20 would leave two generations of offspring
 RECORDED = ("botorch", "gpytorch", "torch", "pymoo", "optuna", "scipy", "numpy", "python")
 
 
