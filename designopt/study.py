@@ -60,9 +60,6 @@ class Study:
         callbacks: Iterable[Callback] = (),
         resumed: LoadedRun | None = None,
     ) -> None:
-        for name, value in (("budget", budget), ("batch", batch), ("seconds", seconds)):
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} = {value}; it must be positive")
         self.env = env
         self.searcher = searcher
         self.budget = budget
@@ -70,7 +67,7 @@ class Study:
         self.seconds = seconds
         self.executor = make_executor(env) if executor is None else executor
         self._owns_store = not isinstance(store, Store)
-        self.store = store if isinstance(store, Store) or store is None else Store(store)
+        self.store: Store | None = None
         self.callbacks = tuple(callbacks)
         self.search_seconds = 0.0
         self.asked = 0
@@ -80,7 +77,18 @@ class Study:
         self._unwritten: list[Ask] = []
         self._exhausted = self._stopped = False
         self._deadline = float("inf") if seconds is None else time.monotonic() + seconds
-        self.run_id = self._open_run(resumed)
+        try:
+            self._check_limits()
+            self.store = store if isinstance(store, Store) or store is None else Store(store)
+            self.run_id = self._open_run(resumed)
+        except BaseException:
+            self.executor.close()  # its workers are running already
+            raise
+
+    def _check_limits(self) -> None:
+        for name, value in (("budget", self.budget), ("batch", self.batch), ("seconds", self.seconds)):
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} = {value}; it must be positive")
 
     def _open_run(self, resumed: LoadedRun | None) -> str:
         if resumed is not None:

@@ -462,6 +462,15 @@ def test_arguments_of_the_environment_are_recorded_and_used_on_resume(tmp_path):
     assert do.resume(store, result.run_id, budget=5).designs.shape == (5, 4)
 
 
+@pytest.mark.parametrize("arguments", [{"budget": 0}, {"budget": 3, "store": "missing/runs.db"}])
+def test_a_study_that_cannot_start_leaves_no_workers(arguments):
+    env = bracket()
+    executor = Backwards(env)
+    with pytest.raises((ValueError, do.StoreError)):
+        do.Study(env, Recorder(env), executor=executor, **arguments)
+    assert executor.closed
+
+
 def test_an_unwritable_store_is_refused_before_anything_is_evaluated(tmp_path):
     calls = []
     with pytest.raises(do.StoreError):
