@@ -14,6 +14,7 @@ import torch
 from botorch.models import SingleTaskGP
 from botorch.models.transforms.outcome import Standardize
 from botorch.posteriors.gpytorch import GPyTorchPosterior
+from gpytorch import settings
 from gpytorch.constraints import GreaterThan
 from gpytorch.distributions import MultitaskMultivariateNormal, MultivariateNormal
 from gpytorch.kernels import Kernel, ScaleKernel
@@ -122,8 +123,9 @@ class IndependentGPs(SingleTaskGP):
         mean = self.theta[:, -1:] + (cross @ self._weights)[..., 0]
         variance = (self.theta[:, -3, None].exp() - (cross @ self._whitener.mT).square().sum(-1)).clamp_min(1e-12)
         unit = self.scaler.stdvs
+        least = settings.min_variance.value(X.dtype)  # what GPyTorch would raise it to, with a warning each time
         mean = (mean.mT * unit + self.scaler.means).reshape(*X.shape[:-1], m)
-        variances = DiagLinearOperator((variance.mT * unit**2).reshape(*X.shape[:-2], m))
+        variances = DiagLinearOperator((variance.mT * unit**2).clamp_min(least).reshape(*X.shape[:-2], m))
         if m == 1:
             return GPyTorchPosterior(MultivariateNormal(mean[..., 0], variances))
         return GPyTorchPosterior(MultitaskMultivariateNormal(mean, variances))
