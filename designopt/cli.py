@@ -151,11 +151,15 @@ def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in rows[0] if rows else ["nothing here yet"]:
-        table.add_column(name, no_wrap=True, overflow="ellipsis")
-    for row in rows:
-        cells = ("" if v is None else f"{v:.7g}" if isinstance(v, float) else str(v) for v in row.values())
-        table.add_row(*cells)
+    cells = [
+        ["" if v is None else f"{v:.7g}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows
+    ]
+    for i, name in enumerate(rows[0] if rows else ["nothing here yet"]):
+        width = max([len(name), *(len(row[i]) for row in cells)])
+        # Names and numbers are shown whole; only long texts give way on a narrow terminal.
+        table.add_column(name, no_wrap=True, overflow="ellipsis", min_width=width if width <= 40 else None)
+    for row in cells:
+        table.add_row(*row)
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
