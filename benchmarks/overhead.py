@@ -141,8 +141,9 @@ def table(quick):
         sqlite, memory = per_evaluation["optuna-sqlite", n, 1], per_evaluation["optuna-memory", n, 1]
         summary.append(
             f"* {n:,} evaluations one at a time, recorded in sqlite: {mine * 1e6:,.0f} µs each; Optuna with sqlite "
-            f"takes {sqlite / mine:,.0f} times as long (target: at least 50, {verdict(sqlite > 50 * mine)}), Optuna in "
-            f"memory, which records nothing, {memory / mine:,.1f} times (target: more than 1, {verdict(memory > mine)})."
+            f"takes {sqlite / mine:,.0f} times as long (target: at least 50, {verdict(sqlite > 50 * mine)}), Optuna "
+            f"in memory, which records nothing, {memory / mine:,.1f} times "
+            f"(target: more than 1, {verdict(memory > mine)})."
         )
     seconds, _ = measure("codings", 1_000_000)
     codes = [
