@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from designopt.env import Constraint, DesignEnv, InvalidDesign, Objective, OfflineData, Reference, Reward
+from designopt.env import Constraint, DesignEnv, InvalidDesign, Objective, Reference, Reward
 from designopt.evaluation import Evaluation
 from designopt.function_env import FunctionEnv, design_env
 from designopt.parameters import Categorical, Integer, Ordinal, Real, Sequence
@@ -49,7 +49,6 @@ __all__ = [
     "Integer",
     "InvalidDesign",
     "Objective",
-    "OfflineData",
     "Ordinal",
     "Real",
     "Reference",

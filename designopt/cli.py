@@ -192,6 +192,7 @@ def run_study(
     from designopt.launch import make_searcher
     from designopt.study import Study
 
+    _prepare(report)
     problem = _env(env, _pairs("--env-set", env_settings))
     searcher = make_searcher(problem, search, seed=seed, device=device, **_pairs("--set", settings))
     limits: dict[str, Any] = {"timeout": timeout, "memory_mb": memory_mb, "retries": retries, "address": address}
@@ -216,11 +217,21 @@ def resume_run(
     """Continue a run after a crash, an interruption, or with a larger budget; nothing recorded is evaluated again."""
     from designopt.launch import resumed_study
 
+    _prepare(report)
     problem = None if env is None else _env(env, {})
     study = resumed_study(
         store, run, env=problem, budget=budget, seconds=seconds, workers=workers, address=address, device=device
     )
     _finish(study, report, as_json)
+
+
+def _prepare(report: Path | None) -> None:
+    """Make the reports' folder before anything is evaluated for them."""
+    try:
+        if report is not None:
+            report.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"--report {report}: {error.strerror}; give a folder that can be written") from None
 
 
 def _finish(study: Study, report: Path | None, as_json: bool) -> None:
@@ -232,7 +243,11 @@ def _finish(study: Study, report: Path | None, as_json: bool) -> None:
             study.callbacks += (lambda _, evaluation: display.update(evaluation),)
             result = study.run()
     except Exception as error:
-        hint = f"; continue with: designopt resume {study.run_id}" if study.store is not None else ""
+        hint = (
+            f"; continue with: designopt resume {study.run_id} --store {study.store.url}"
+            if study.store is not None
+            else ""
+        )
         raise RunFailed(f"run {study.run_id} failed: {type(error).__name__}: {error}{hint}") from error
     _show(result, report, as_json)
 
@@ -242,7 +257,6 @@ def _show(result: Result, report: Path | None, as_json: bool) -> None:
 
     written: dict[str, str] = {}
     if report is not None:
-        report.mkdir(parents=True, exist_ok=True)
         written["report"] = str(write_report(result, report / f"{result.run_id}.html"))
         written["picture"] = str(save_convergence(result, report / f"{result.run_id}.png"))
     if as_json:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
@@ -173,14 +173,6 @@ class DesignEnv(gymnasium.Env[Array, Any]):
         ]
         lines += [f"  {name} = {value} {self.design_space[name].unit}" for name, value in design.items()]
         return "\n".join(line.rstrip() for line in lines)
-
-
-class OfflineData(Protocol):
-    """An environment that comes with designs already evaluated."""
-
-    def offline_data(self, seed: int) -> tuple[Array, Evaluation]:
-        """-> (n, d) designs and their Evaluation."""
-        ...
 
 
 def describe(objectives: Iterable[Objective], constraints: Iterable[Constraint]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def one_thread(function: Callable[P, R]) -> Callable[P, R]:
     """Decorator: the linear algebra of a function runs on one thread.
 
     Matrices of some hundred rows gain nothing from more, and threads that wait for each other on a busy machine made a
-    proposal twenty times slower (OpenMP and OpenBLAS together; limiting torch alone gives back a fraction).
+    proposal many times slower (OpenMP and OpenBLAS together; limiting torch alone gives back a fraction).
     """
 
     @functools.wraps(function)

@@ -123,6 +123,7 @@ def test_hyperparameters_and_arguments_are_set_by_name(folder):
         ("run designopt/WeldedBeam-v0 --search ga --set population", "write --set KEY=VALUE"),
         ("run designopt/WeldedBeam-v0 --env-set colour=3", "has no argument 'colour'"),
         ("run designopt/WeldedBeam-v0 --search random --store missing/runs.db", "missing"),
+        ("run designopt/WeldedBeam-v0 --search random --report problem.py", "--report problem.py: File exists"),
         ("run missing.py:bracket --search random", "no file missing.py"),
         ("run problem.py:brackt --search random", "problem.py has no 'brackt'; did you mean 'bracket'"),
         ("run problem.py:space --search random", "must be a DesignEnv"),
@@ -159,6 +160,7 @@ def test_a_run_that_fails_exits_with_1_and_says_how_to_go_on(folder):
     assert done.returncode == 1, done.stderr
     assert done.stdout == ""
     last = done.stderr.strip().splitlines()[-1]
+    assert last.endswith(" --store sqlite:///designopt.db")
     assert "failed: RuntimeError: no more ideas; continue with: designopt resume weldedbeam-quits-0-" in last
     with Store("designopt.db") as store:
         (record,) = store.runs()
