@@ -52,6 +52,26 @@ def test_a_broken_plug_in_warns_and_spoils_nothing_else(tmp_path):
     assert "plug-in 'broken' (broken_designs) failed to load: RuntimeError('no licence')" in out
 
 
+def test_a_plug_in_adds_commands_and_a_broken_one_only_warns(tmp_path):
+    (tmp_path / "acme_commands.py").write_text("def weigh(mass: float):\n    print(2 * mass)\n")
+    install(tmp_path, "acme", {"designopt.commands": "weigh = acme_commands:weigh\nlift = acme_commands:lift"})
+    out = python(
+        "import sys, warnings\n"
+        "with warnings.catch_warnings(record=True) as seen:\n"
+        "    warnings.simplefilter('always')\n"
+        "    from designopt.cli import main\n"
+        "    print(*[w.message for w in seen])\n"
+        "sys.argv = ['designopt', 'weigh', '2.5']\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as ended:\n"
+        "    print('exit code', ended.code or 0)\n",
+        [tmp_path],
+    )
+    assert "command 'lift' (acme_commands:lift) failed to load: AttributeError" in out
+    assert out.splitlines()[1:] == ["5.0", "exit code 0"]
+
+
 def test_registered_environments_are_gymnasium_environments_too():
     do.envs()
     env = gymnasium.make("designopt/WeldedBeam-v0")

@@ -1,5 +1,6 @@
 """The command line as a user meets it: real processes, exit codes, one-line errors, kill -9 and resume."""
 
+import hashlib
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from designopt import Store
+from designopt import Store, data
 from designopt.cli import main
 
 COMMAND = [sys.executable, "-m", "designopt"]
@@ -258,3 +259,24 @@ def test_help_is_the_answer_to_no_command():
     done = run()
     assert "Usage:" in done.stdout
     assert "resume" in done.stdout
+
+
+def test_data_sets_are_listed_and_added(folder, capsys, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+    monkeypatch.delenv("DESIGNOPT_DATA", raising=False)
+    code, out, _ = inside(capsys, monkeypatch, "data", "list", "--json")
+    entries = {entry["name"]: entry for entry in json.loads(out)}
+    assert code == 0
+    assert entries["protein/gb1_wu2016.csv.gz"]["licence"] == "CC BY 4.0"
+    assert not any(entry["here"] for entry in entries.values())
+    (folder / "wrong.gz").write_bytes(b"")
+    code, out, err = inside(capsys, monkeypatch, "data", "add", "protein/gb1_wu2016.csv.gz", "wrong.gz")
+    assert (code, out) == (2, "")
+    assert "wrong.gz is not the data set protein/gb1_wu2016.csv.gz" in err
+    (folder / "right.gz").write_bytes(b"right")
+    known = data.DataSet("toy/right.gz", hashlib.sha256(b"right").hexdigest(), "us", "CC0")
+    monkeypatch.setattr(data, "catalogue", lambda: {known.name: known})
+    code, out, _ = inside(capsys, monkeypatch, "data", "add", "toy/right.gz", "right.gz")
+    assert code == 0
+    assert data.find("toy/right.gz").read_bytes() == b"right"
+    assert out.strip() == str(data.find("toy/right.gz"))

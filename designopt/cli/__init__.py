@@ -1,0 +1,5 @@
+"""The ``designopt`` command."""
+
+from designopt.cli.app import app, main
+
+__all__ = ["app", "main"]
