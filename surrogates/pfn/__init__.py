@@ -1,0 +1,1 @@
+"""Prior-fitted networks: transformers that predict in context, without fitting."""
