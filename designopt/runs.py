@@ -49,6 +49,23 @@ class Ask:
     wanted: int
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a study has to record before it goes on.
+
+    Attributes:
+        run_id: its run.
+        asks: requests to the searcher not yet recorded.
+        finished: results, in the order in which the searcher is told.
+        sequence: how many results were told before these.
+    """
+
+    run_id: str
+    asks: list[Ask]
+    finished: list[Finished]
+    sequence: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunInfo:
     """What a run sets out to do.
@@ -59,6 +76,8 @@ class RunInfo:
         budget, batch, seconds: evaluations in all, designs asked for at once, wall seconds; None = not set.
         workers, executor, limits: how designs are evaluated: on how many workers of which kind, and the limits (such as
             a time-out) of one evaluation.
+        sweep, configuration: name of the sweep that the run belongs to, and label of its hyper-parameters among those
+            of the same backend there ("default", "c01", ...); empty for a run on its own.
     """
 
     env: str
@@ -75,6 +94,8 @@ class RunInfo:
     workers: int = 1
     executor: str = "serial"
     limits: dict[str, Any] = field(default_factory=dict)
+    sweep: str = ""
+    configuration: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator
+from collections.abc import Sequence as Seq
 from contextlib import contextmanager
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from designopt.runs import (
     EVALUATION_COLUMNS,
     STATES,
     Ask,
+    Batch,
     LoadedRun,
     Rows,
     RunInfo,
@@ -36,13 +38,13 @@ from designopt.runs import (
     rows_of_run,
     run_of_row,
 )
-from designopt.store_tables import SCHEMA_VERSION, asks, evaluations, meta, runs, tables
+from designopt.store_tables import ADDED, SCHEMA_VERSION, asks, evaluations, meta, runs, tables
 from designopt.store_text import printable
 
 if TYPE_CHECKING:
     from designopt.executors import Finished
 
-__all__ = ["Ask", "LoadedRun", "Rows", "RunInfo", "RunRecord", "Store", "StoreError"]
+__all__ = ["Ask", "Batch", "LoadedRun", "Rows", "RunInfo", "RunRecord", "Store", "StoreConflict", "StoreError"]
 
 CHANGEABLE = ("budget", "batch", "seconds", "workers", "executor")
 
@@ -52,6 +54,10 @@ READ, WRITE = "BEGIN", "BEGIN IMMEDIATE"
 
 class StoreError(RuntimeError):
     """The store cannot be opened, read or written; one line that names it (without its password) and what to do."""
+
+
+class StoreConflict(StoreError):  # noqa: N818 - reads as the fact that it states
+    """Results were recorded by another process that continues the same run."""
 
 
 class Store:
@@ -134,11 +140,23 @@ class Store:
                     f"{self.url}: schema version {version} is newer than {SCHEMA_VERSION}, the newest that this "
                     "version of designopt reads; upgrade designopt or use another store"
                 )
+            self._version = int(version)
             if not read_only:
+                self._upgrade(connection)
                 connection.execute(meta.update().where(meta.c.key == "opened").values(value=_now()))
         if not read_only and self.engine.dialect.name == "sqlite":
             with self._transaction("") as connection:  # the mode stays with the file; it cannot change in a transaction
                 connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+
+    def _upgrade(self, connection: sa.Connection) -> None:
+        """Bring the tables of an older version up to date, where they are."""
+        while self._version < SCHEMA_VERSION:
+            self._version += 1
+            for table, columns in ADDED[self._version].items():
+                for column in columns:
+                    connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column} TEXT NOT NULL DEFAULT ''")
+        entry = meta.c.key == "schema"
+        connection.execute(meta.update().where(entry).values(value=str(SCHEMA_VERSION)))
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sa.Connection]:
@@ -152,13 +170,17 @@ class Store:
 
     # Writing ----------------------------------------------------------------------------------------------------
 
-    def create_run(self, info: RunInfo) -> str:
+    def create_run(self, info: RunInfo, distinct: str | None = None) -> str:
         """Enter a new run in state "running" -> its id, such as ``weldedbeam-gp-0-3f2a9c01``.
+
+        Args:
+            info: what it sets out to do.
+            distinct: end of the id; default: a random number.
 
         Raises:
             StoreError: a value that is not plain data, so that it could not be read back.
         """
-        run_id = f"{_slug(info.env)}-{_slug(info.backend)}-{info.seed}-{secrets.token_hex(4)}"
+        run_id = run_name(info, distinct or secrets.token_hex(4))
         try:
             row = new_run(info, run_id, _now())
         except ValueError as error:
@@ -177,13 +199,27 @@ class Store:
             sequence: how many results of this run were told before these.
 
         Raises:
-            StoreError: the database's complaint, or orders recorded before: another process continues this run.
+            StoreConflict: orders recorded before: another process continues this run.
+            StoreError: the database's complaint.
+        """
+        self.record_all([Batch(run_id, list(asks), list(finished), sequence)])
+
+    def record_all(self, batches: Seq[Batch]) -> None:
+        """As ``record``, for several runs in one transaction.
+
+        Raises:
+            StoreConflict: orders recorded before; nothing of any batch is entered.
+            StoreError: the database's complaint.
         """
         now = _now()
-        asked = [(run_id, ask.first, ask.n, ask.told_before, ask.wanted) for ask in asks]
+        asked: list[tuple[Any, ...]] = []
         told: list[tuple[Any, ...]] = []
-        for part in finished:
-            told += evaluation_rows(run_id, part, sequence + len(told), now)
+        for batch in batches:
+            asked += [(batch.run_id, ask.first, ask.n, ask.told_before, ask.wanted) for ask in batch.asks]
+            sequence = batch.sequence
+            for part in batch.finished:
+                told += evaluation_rows(batch.run_id, part, sequence, now)
+                sequence += len(part.orders)
         try:
             with self._transaction(WRITE) as connection:
                 if asked:
@@ -193,10 +229,12 @@ class Store:
         except StoreError as error:
             if not isinstance(error.__cause__, IntegrityError):
                 raise
-            self._check_run_exists(run_id)
-            raise StoreError(
-                f"{self.url}: run {run_id} already holds these orders: another process is continuing this run; "
-                "let one of them finish"
+            names = list(dict.fromkeys(batch.run_id for batch in batches))
+            for run_id in names:
+                self._check_run_exists(run_id)
+            raise StoreConflict(
+                f"{self.url}: run {' or '.join(names)} already holds these orders: another process is continuing this "
+                "run; let one of them finish"
             ) from error.__cause__
 
     def restart_run(self, run_id: str, **changes: Any) -> None:
@@ -228,9 +266,11 @@ class Store:
 
     # Reading ----------------------------------------------------------------------------------------------------
 
-    def runs(self) -> list[RunRecord]:
-        """All runs, the oldest first."""
-        return self._records(runs.c.id.is_not(None))
+    def runs(self, sweep: str | None = None) -> list[RunRecord]:
+        """All runs, or those of the sweep of that name, the oldest first."""
+        if sweep is not None and self._version < 2:
+            return []  # older stores, opened to be read, know no sweeps
+        return self._records(runs.c.id.is_not(None) if sweep is None else runs.c.sweep == sweep)
 
     def run(self, run_id: str) -> RunRecord:
         """The run of that id, or the only one whose id begins so.
@@ -275,7 +315,9 @@ class Store:
 
     def _records(self, condition: sa.ColumnElement[bool]) -> list[RunRecord]:
         count = sa.select(sa.func.count()).where(evaluations.c.run_id == runs.c.id).scalar_subquery()
-        query = sa.select(runs, count.label("evaluations")).where(condition).order_by(runs.c.started, runs.c.id)
+        added = {name for version in ADDED if version > self._version for name in ADDED[version].get("runs", ())}
+        columns = [sa.literal("").label(c.name) if c.name in added else c for c in runs.c]
+        query = sa.select(*columns, count.label("evaluations")).where(condition).order_by(runs.c.started, runs.c.id)
         with self._transaction(READ) as connection:
             return [run_of_row(dict(row._mapping)) for row in connection.execute(query)]
 
@@ -346,6 +388,11 @@ def _advice(reason: str) -> str:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def run_name(info: RunInfo, distinct: str) -> str:
+    """The id of a run: environment, backend and seed in short, and what makes it distinct."""
+    return f"{_slug(info.env)}-{_slug(info.backend)}-{info.seed}-{distinct}"
 
 
 def _slug(name: str) -> str:

@@ -2,7 +2,10 @@
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+# What each version added to a store of the version before; texts, empty in the rows that are there.
+ADDED = {2: {"runs": ("sweep", "configuration")}}
 
 tables = sa.MetaData()
 
@@ -41,6 +44,8 @@ runs = sa.Table(
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("error", sa.Text, nullable=False, default=""),
     sa.Column("search_seconds", sa.Double, nullable=False, default=0.0),
+    sa.Column("sweep", sa.Text, nullable=False, server_default=""),
+    sa.Column("configuration", sa.Text, nullable=False, server_default=""),
 )
 
 # The evaluations are kept in the tree of their primary key: no second index that repeats run id and order.

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from os import PathLike
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,27 @@ from designopt.store import Store
 Callback = Callable[["Study", Evaluation], None]
 
 
+class Recorder(Protocol):
+    """What a study needs of a store: ``Store`` itself, or one who passes everything on to it."""
+
+    url: str
+
+    def create_run(self, info: RunInfo) -> str:
+        """As of Store."""
+
+    def restart_run(self, run_id: str, **changes: Any) -> None:
+        """As of Store."""
+
+    def record(self, run_id: str, asks: Iterable[Ask], finished: Iterable[Finished], sequence: int) -> None:
+        """As of Store: when it returns, the results are safe."""
+
+    def finish_run(self, run_id: str, state: str, *, error: str = "", search_seconds: float = 0.0) -> None:
+        """As of Store."""
+
+    def close(self) -> None:
+        """As of Store."""
+
+
 class Study:
     """One environment, one searcher, one budget.
 
@@ -39,7 +60,7 @@ class Study:
         batch: designs asked for at once; default: the searcher's own.
         seconds: wall-clock limit; evaluations still in flight when it passes are given up.
         executor: evaluates designs; default: in this process. The study closes it.
-        store: records every evaluation before the searcher is told; a Store, a path or a database URL.
+        store: records every evaluation before the searcher is told; a Store (or another Recorder), a path or a URL.
         callbacks: called as ``callback(study, evaluation)`` for every batch of results; may call ``study.stop()``.
 
     Raises:
@@ -56,7 +77,7 @@ class Study:
         batch: int | None = None,
         seconds: float | None = None,
         executor: Executor | None = None,
-        store: Store | str | PathLike[str] | None = None,
+        store: Recorder | str | PathLike[str] | None = None,
         callbacks: Iterable[Callback] = (),
         resumed: LoadedRun | None = None,
     ) -> None:
@@ -66,8 +87,8 @@ class Study:
         self.batch = batch
         self.seconds = seconds
         self.executor = make_executor(env) if executor is None else executor
-        self._owns_store = not isinstance(store, Store)
-        self.store: Store | None = None
+        self._owns_store = isinstance(store, str | PathLike)
+        self.store: Recorder | None = None
         self.callbacks = tuple(callbacks)
         self.search_seconds = 0.0
         self.asked = 0
@@ -79,7 +100,7 @@ class Study:
         self._deadline = float("inf") if seconds is None else time.monotonic() + seconds
         try:
             self._check_limits()
-            self.store = store if isinstance(store, Store) or store is None else Store(store)
+            self.store = Store(store) if isinstance(store, str | PathLike) else store
             self.run_id = self._open_run(resumed)
         except BaseException:
             self.executor.close()  # its workers are running already

@@ -31,7 +31,7 @@ from designopt import (
     Real,
     Sequence,
 )
-from designopt.store import Ask, RunInfo, Store, StoreError
+from designopt.store import Ask, Batch, RunInfo, Store, StoreConflict, StoreError
 
 SPACE = DesignSpace(
     width=Real(0.01, 0.1, unit="m", log=True),
@@ -395,11 +395,55 @@ def test_a_missing_driver_is_named_with_the_command_that_installs_it(monkeypatch
 def test_a_store_of_a_newer_schema_is_refused_and_left_alone(tmp_path):
     Store(tmp_path / "runs.db").close()
     with sqlite3.connect(tmp_path / "runs.db") as connection:
-        connection.execute("UPDATE meta SET value = '2' WHERE key = 'schema'")
+        connection.execute("UPDATE meta SET value = '3' WHERE key = 'schema'")
     before = (tmp_path / "runs.db").read_bytes()
-    with pytest.raises(StoreError, match=r"schema version 2 is newer than 1.*upgrade designopt"):
+    with pytest.raises(StoreError, match=r"schema version 3 is newer than 2.*upgrade designopt"):
         Store(tmp_path / "runs.db")
     assert (tmp_path / "runs.db").read_bytes() == before
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_store_of_the_first_schema_is_read_and_gets_the_new_columns_when_written(tmp_path, read_only):
+    path = tmp_path / "runs.db"
+    with Store(path) as store:
+        run_id = store.create_run(INFO)
+        store.record(run_id, [Ask(0, 4, 0, 4)], [part(0, 4)], 0)
+    with sqlite3.connect(path) as connection:  # as the first version wrote it
+        for column in ("sweep", "configuration"):
+            connection.execute(f"ALTER TABLE runs DROP COLUMN {column}")
+        connection.execute("UPDATE meta SET value = '1' WHERE key = 'schema'")
+    before = path.read_bytes()
+    with Store(path, read_only=read_only) as store:
+        run = store.load(run_id)
+        assert (run.info.sweep, run.info.configuration, len(run.orders)) == ("", "", 4)
+        assert [r.id for r in store.runs()] == [run_id]
+        assert store.runs(sweep="night") == []
+        if read_only:
+            assert path.read_bytes() == before
+        else:
+            store.create_run(replace(INFO, sweep="night", configuration="c01"))
+    if not read_only:
+        with Store(path, read_only=True) as store:
+            assert [(r.sweep, r.configuration) for r in store.runs("night")] == [("night", "c01")]
+            assert [r.sweep for r in store.runs()] == ["", "night"]
+
+
+def test_a_run_gets_the_id_that_its_maker_wants_once(tmp_path):
+    with Store(tmp_path / "runs.db") as store:
+        assert store.create_run(INFO, "0123456789ab") == "weldedbeam-gp-3-0123456789ab"
+        with pytest.raises(StoreError, match=r"UNIQUE"):
+            store.create_run(INFO, "0123456789ab")
+
+
+def test_several_runs_are_recorded_together_or_not_at_all(tmp_path):
+    with Store(tmp_path / "runs.db") as store:
+        one, two = store.create_run(INFO), store.create_run(INFO)
+        store.record_all([Batch(one, [Ask(0, 2, 0, 2)], [part(0, 1), part(1, 1)], 0), Batch(two, [], [part(5, 3)], 7)])
+        with pytest.raises(StoreConflict, match=f"run {one} or {two} already holds these orders"):
+            store.record_all([Batch(one, [], [part(2, 1)], 2), Batch(two, [], [part(5, 1)], 10)])
+        first, second = store.load(one), store.load(two)
+    assert (first.orders.tolist(), first.sequence.tolist()) == ([0, 1], [0, 1])
+    assert (second.orders.tolist(), second.sequence.tolist()) == ([5, 6, 7], [7, 8, 9])
 
 
 @pytest.mark.parametrize("table", ["runs (a)", "meta (key, value)"])
