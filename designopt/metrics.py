@@ -1,9 +1,13 @@
-"""How well a search did: regret, feasibility, dominance, hypervolume and ranks.
+"""How well a search did: regret, feasibility, dominance, hypervolume, ranks, and spread over configurations and seeds.
 
 Objectives are always losses, that is turned to minimisation (``Evaluation.losses``); NaN means no value.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from math import comb
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -100,6 +104,75 @@ def mean_ranks(values: ArrayLike) -> Array:
     # Ranking twice lets even inf come before NaN, which has no place in an order.
     order = rankdata(values, axis=1, nan_policy="omit")
     return np.asarray(rankdata(np.where(np.isnan(order), np.inf, order), axis=1).mean(axis=0))
+
+
+def variance_split(closed: ArrayLike) -> dict[str, float]:
+    """Shares of the variance due to the configuration, to the seed, and to the rest (their interaction).
+
+    Components of a two-way random-effects analysis of variance without replication, by equating mean squares to their
+    expectations; a negative estimate counts as zero. Unlike shares of sums of squares they do not grow with the number
+    of configurations when the configuration has no effect.
+
+    Args:
+        closed: (configurations, seeds); configurations with a seed missing (NaN) are left out.
+
+    Returns:
+        ``configuration``, ``seed`` and ``residual``, sum 1; all NaN with fewer than two complete configurations or
+        seeds, or no variance.
+    """
+    y = np.asarray(closed, dtype=np.float64)
+    y = y[~np.isnan(y).any(axis=1)]
+    c, s = y.shape
+    names = ("configuration", "seed", "residual")
+    if c < 2 or s < 2:
+        return dict.fromkeys(names, np.nan)
+    row, column = y.mean(axis=1, keepdims=True), y.mean(axis=0, keepdims=True)
+    between_rows = s * ((row - y.mean()) ** 2).sum() / (c - 1)
+    between_columns = c * ((column - y.mean()) ** 2).sum() / (s - 1)
+    residual = ((y - row - column + y.mean()) ** 2).sum() / ((c - 1) * (s - 1))
+    parts = [max(between_rows - residual, 0.0) / s, max(between_columns - residual, 0.0) / c, residual]
+    total = sum(parts)
+    return dict.fromkeys(names, np.nan) if total < 1e-12 else dict(zip(names, np.divide(parts, total), strict=True))
+
+
+def bootstrap(values: Array, statistic: Callable[..., Any], resamples: int = 500) -> Array:
+    """The statistic of resampled studies: configurations and seeds are drawn with replacement, each on its own.
+
+    [Owen2007] "The pigeonhole bootstrap", Annals of Applied Statistics 1: for crossed factors, mildly conservative.
+
+    Args:
+        values: (configurations, seeds, ...).
+        statistic: function of the (configurations * seeds, ...) studies of one draw, such as ``np.nanmean``, called
+            with ``axis=0``.
+        resamples: how many draws; always the same ones.
+
+    Returns:
+        (resamples, ...).
+    """
+    rng = np.random.default_rng(0)
+    c, s = values.shape[:2]
+    drawn: list[Array] = []
+    while len(drawn) < resamples:
+        chosen = values[rng.integers(c, size=c)][:, rng.integers(s, size=s)]
+        if not np.isnan(chosen).all():  # a draw of cells that were not run is none
+            drawn.append(statistic(chosen.reshape(c * s, *values.shape[2:]), axis=0))
+    return np.array(drawn)
+
+
+def expected_best(values: ArrayLike) -> Array:
+    """Expected best of k configurations drawn without replacement, for k = 1 .. n; exact.
+
+    E[max of k] = sum over i of v_(i) C(i - 1, k - 1) / C(n, k), with v_(1) <= ... <= v_(n).
+
+    Args:
+        values: (n,) worth of each configuration, more is better.
+
+    Returns:
+        (n,): the mean first, the maximum last.
+    """
+    v = np.sort(np.asarray(values, dtype=np.float64))
+    n = len(v)
+    return np.array([sum(v[i] * (comb(i, k - 1) / comb(n, k)) for i in range(n)) for k in range(1, n + 1)])
 
 
 def _table(name: str, values: ArrayLike) -> Array:
