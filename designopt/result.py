@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +32,7 @@ class Result:
         designs, evaluation: (n, d) designs and their Evaluation (n rows).
         orders: (n,) position at which each design was asked.
         workers: (n,) who evaluated it.
+        finished: (n,) when its result was recorded, in seconds since 1970 (UTC); empty when that is not known.
         search, config, seed, command, versions: how to reproduce it.
         search_seconds: wall seconds in ask and tell; ``evaluation_seconds`` sums over evaluations, whoever ran them.
     """
@@ -50,6 +53,7 @@ class Result:
     search_seconds: float
     command: str = ""
     versions: dict[str, str] = field(default_factory=dict)
+    finished: Array = field(default_factory=lambda: np.empty(0))
 
     @classmethod
     def from_run(cls, run: LoadedRun) -> Result:
@@ -72,6 +76,7 @@ class Result:
             search_seconds=info.search_seconds,
             command=info.command,
             versions=info.versions,
+            finished=seconds_since_1970(run.finished),
         )
 
     @property
@@ -212,35 +217,51 @@ class Log:
     BLOCK = 1024
 
     def __init__(self) -> None:
-        self._parts: list[tuple[NDArray[np.int64], Array, Evaluation, str]] = []
-        self._blocks: list[tuple[NDArray[np.int64], Array, Evaluation, NDArray[np.object_]]] = []
+        self._parts: list[tuple[NDArray[np.int64], Array, Evaluation, str, float | Array]] = []
+        self._blocks: list[tuple[NDArray[np.int64], Array, Evaluation, NDArray[np.object_], Array]] = []
 
-    def append(self, orders: NDArray[np.int64], designs: Array, evaluation: Evaluation, worker: str) -> None:
-        """Add n rows evaluated by one worker."""
-        self._parts.append((orders, designs, evaluation, worker))
+    def append(
+        self,
+        orders: NDArray[np.int64],
+        designs: Array,
+        evaluation: Evaluation,
+        worker: str,
+        finished: Array | None = None,
+    ) -> None:
+        """Add n rows evaluated by one worker; ``finished``: (n,) seconds since 1970, by default now."""
+        self._parts.append((orders, designs, evaluation, worker, time.time() if finished is None else finished))
         if len(self._parts) >= self.BLOCK:
             self._merge()
 
     def _merge(self) -> None:
-        orders, designs, evaluations, workers = zip(*self._parts, strict=True)
+        orders, designs, evaluations, workers, finished = zip(*self._parts, strict=True)
         names = np.repeat(np.array(workers, dtype=object), [len(o) for o in orders])
+        times = np.concatenate([np.broadcast_to(t, len(o)) for t, o in zip(finished, orders, strict=True)])
         self._blocks.append(
-            (np.concatenate(orders), np.concatenate(designs), Evaluation.concatenate(evaluations), names)
+            (np.concatenate(orders), np.concatenate(designs), Evaluation.concatenate(evaluations), names, times)
         )
         self._parts.clear()
 
-    def columns(self, dim: int, m: int, k: int) -> tuple[NDArray[np.int64], Array, Evaluation, NDArray[np.object_]]:
-        """(n,) orders, (n, d) designs, Evaluation and (n,) workers of everything so far, sorted by order."""
+    def columns(
+        self, dim: int, m: int, k: int
+    ) -> tuple[NDArray[np.int64], Array, Evaluation, NDArray[np.object_], Array]:
+        """(n,) orders, (n, d) designs, Evaluation, (n,) workers and times of everything so far, sorted by order."""
         if self._parts:
             self._merge()
         if not self._blocks:
             nothing = Evaluation(np.empty((0, m)), np.empty((0, k)))
-            return np.empty(0, dtype=np.int64), np.empty((0, dim)), nothing, np.empty(0, dtype=object)
-        orders, designs, evaluations, workers = zip(*self._blocks, strict=True)
+            return np.empty(0, dtype=np.int64), np.empty((0, dim)), nothing, np.empty(0, dtype=object), np.empty(0)
+        orders, designs, evaluations, workers, finished = zip(*self._blocks, strict=True)
         all_orders = np.concatenate(orders)
-        rank = np.argsort(all_orders)
         evaluation = Evaluation.concatenate(evaluations)
-        self._blocks = [(all_orders, np.concatenate(designs), evaluation, np.concatenate(workers))]
+        block = (all_orders, np.concatenate(designs), evaluation, np.concatenate(workers), np.concatenate(finished))
+        self._blocks = [block]
+        rank = np.argsort(all_orders)
         if np.array_equal(rank, np.arange(len(rank))):
-            return self._blocks[0]
-        return all_orders[rank], self._blocks[0][1][rank], evaluation[rank], self._blocks[0][3][rank]
+            return block
+        return all_orders[rank], block[1][rank], evaluation[rank], block[3][rank], block[4][rank]
+
+
+def seconds_since_1970(times: NDArray[np.object_]) -> Array:
+    """(n,) ISO 8601 texts with a time zone -> (n,) seconds; "" -> NaN."""
+    return np.array([datetime.fromisoformat(t).timestamp() if t else np.nan for t in times], dtype=np.float64)

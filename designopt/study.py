@@ -18,7 +18,7 @@ from designopt.env import DesignEnv
 from designopt.evaluation import Evaluation
 from designopt.executors import Executor, Finished, make_executor
 from designopt.parameters import Array
-from designopt.result import Log, Result
+from designopt.result import Log, Result, seconds_since_1970
 from designopt.runs import Ask, LoadedRun, RunInfo
 from designopt.searcher import Searcher
 from designopt.store import Store
@@ -184,9 +184,10 @@ class Study:
         if not len(rows):
             return
         evaluation = run.evaluation[rows]
+        finished = seconds_since_1970(run.finished[rows])
         for worker in dict.fromkeys(run.workers[rows]):
             own = run.workers[rows] == worker
-            self._log.append(run.orders[rows][own], run.designs[rows][own], evaluation[own], worker)
+            self._log.append(run.orders[rows][own], run.designs[rows][own], evaluation[own], worker, finished[own])
         for order in run.orders[rows]:
             self._pending.pop(int(order), None)
         self.told += len(rows)
@@ -285,7 +286,7 @@ class Study:
         from designopt.provenance import command_line, versions
 
         m, k = len(self.env.objectives), len(self.env.constraints)
-        orders, designs, evaluation, workers = self._log.columns(self.env.design_space.dim, m, k)
+        orders, designs, evaluation, workers, finished = self._log.columns(self.env.design_space.dim, m, k)
         return Result(
             env_id=self.env.id,
             space=self.env.design_space,
@@ -303,6 +304,7 @@ class Study:
             search_seconds=self.search_seconds,
             command=command_line(),
             versions=versions(),
+            finished=finished,
         )
 
     def close(self, state: str = "finished", error: str = "") -> None:
