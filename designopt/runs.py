@@ -29,7 +29,8 @@ from designopt.store_text import (
 if TYPE_CHECKING:
     from designopt.executors import Finished
 
-STATES = ("running", "finished", "failed", "interrupted")
+STATES = ("waiting", "running", "finished", "stopped", "failed", "interrupted")
+"""waiting: planned by a sweep, not begun; stopped: ended early, its sweep gave it up as hopeless."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +167,15 @@ _JSON_COLUMNS = (
 )
 
 
-def new_run(info: RunInfo, run_id: str, now: str) -> dict[str, Any]:
-    """The row of a run that starts now.
+def origin() -> dict[str, Any]:
+    """Columns that say where a run comes from: this process."""
+    git = provenance.git_state()
+    command = printable(provenance.command_line())
+    return {"versions": provenance.versions(), "git": git, "command": command, "host": provenance.host()}
+
+
+def new_run(info: RunInfo, run_id: str, state: str, now: str, origin: dict[str, Any]) -> dict[str, Any]:
+    """The row of a run that is entered now.
 
     Raises:
         ValueError: a value that is not plain data, so that it could not be read back.
@@ -175,9 +183,7 @@ def new_run(info: RunInfo, run_id: str, now: str) -> dict[str, Any]:
     version = re.search(r"-v(\d+)$", info.env)
     row: dict[str, Any] = {f.name: getattr(info, f.name) for f in fields(RunInfo)}
     row |= describe(info.objectives, info.constraints) | {"space": info.space.to_json()}
-    row |= {"versions": provenance.versions(), "git": provenance.git_state(), "host": provenance.host()}
-    row |= {"id": run_id, "env_version": int(version[1]) if version else None, "started": now, "state": "running"}
-    row |= {"command": printable(provenance.command_line())}
+    row |= {"id": run_id, "env_version": int(version[1]) if version else None, "started": now, "state": state} | origin
     for column in _JSON_COLUMNS:
         try:
             row[column] = to_json(row[column])

@@ -35,6 +35,7 @@ from designopt.runs import (
     RunRecord,
     evaluation_rows,
     new_run,
+    origin,
     rows_of_run,
     run_of_row,
 )
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = ["Ask", "Batch", "LoadedRun", "Rows", "RunInfo", "RunRecord", "Store", "StoreConflict", "StoreError"]
 
 CHANGEABLE = ("budget", "batch", "seconds", "workers", "executor")
+ENDS = STATES[2:]
 
 # How SQLite begins a transaction: a writer takes the lock at once, for one that read first could not wait for it.
 READ, WRITE = "BEGIN", "BEGIN IMMEDIATE"
@@ -170,24 +172,29 @@ class Store:
 
     # Writing ----------------------------------------------------------------------------------------------------
 
-    def create_run(self, info: RunInfo, distinct: str | None = None) -> str:
+    def create_run(self, info: RunInfo) -> str:
         """Enter a new run in state "running" -> its id, such as ``weldedbeam-gp-0-3f2a9c01``.
-
-        Args:
-            info: what it sets out to do.
-            distinct: end of the id; default: a random number.
 
         Raises:
             StoreError: a value that is not plain data, so that it could not be read back.
         """
-        run_id = run_name(info, distinct or secrets.token_hex(4))
+        run_id = run_name(info, secrets.token_hex(4))
+        self._enter([(info, run_id)], "running")
+        return run_id
+
+    def plan_runs(self, planned: Iterable[tuple[RunInfo, str]]) -> None:
+        """Enter new runs in state "waiting", with the ids that they are given, all of them or none."""
+        self._enter(planned, "waiting")
+
+    def _enter(self, new: Iterable[tuple[RunInfo, str]], state: str) -> None:
+        now, where = _now(), origin()
         try:
-            row = new_run(info, run_id, _now())
+            rows = [new_run(info, run_id, state, now, where) for info, run_id in new]
         except ValueError as error:
             raise StoreError(f"{self.url}: {error}") from error
         with self._transaction(WRITE) as connection:
-            connection.execute(runs.insert(), row)
-        return run_id
+            if rows:
+                connection.execute(runs.insert(), rows)
 
     def record(self, run_id: str, asks: Iterable[Ask], finished: Iterable[Finished], sequence: int) -> None:
         """Enter asks and results in one transaction: after a crash either all of them are there or none.
@@ -242,21 +249,26 @@ class Store:
         for name in changes:
             if name not in CHANGEABLE:
                 raise ValueError(f"{name!r} of a run cannot change; {suggest(name, CHANGEABLE)}")
-        self._update(run_id, {"state": "running", "error": "", "ended": None, **changes})
+        began = sa.case((runs.c.state == "waiting", _now()), else_=runs.c.started)
+        self._update(run_id, {"state": "running", "error": "", "started": began, "ended": None, **changes})
 
     def finish_run(self, run_id: str, state: str, *, error: str = "", search_seconds: float = 0.0) -> None:
         """A run came to its end.
 
         Args:
             run_id: as ``create_run`` returned it.
-            state: one of ``STATES``, not "running".
+            state: one of ``ENDS``.
             error: why it failed.
             search_seconds: wall seconds spent in the searcher, over all its restarts.
         """
-        if state not in STATES[1:]:
-            raise ValueError(f"state = {state!r}; allowed: {', '.join(STATES[1:])}")
+        if state not in ENDS:
+            raise ValueError(f"state = {state!r}; allowed: {', '.join(ENDS)}")
         end = {"state": state, "error": printable(error), "ended": _now(), "search_seconds": search_seconds}
         self._update(run_id, end)
+
+    def label_run(self, run_id: str, configuration: str) -> None:
+        """The sweep of a run gives its hyper-parameters another label."""
+        self._update(run_id, {"configuration": configuration})
 
     def _update(self, run_id: str, values: dict[str, Any]) -> None:
         with self._transaction(WRITE) as connection:
@@ -284,6 +296,12 @@ class Store:
         if not found:
             self._check_run_exists(run_id)
         return found[0]
+
+    def count(self, run_id: str) -> int:
+        """How many evaluations of a run are recorded."""
+        query = sa.select(sa.func.count()).where(evaluations.c.run_id == run_id)
+        with self._transaction(READ) as connection:
+            return int(connection.scalar(query) or 0)
 
     def load(self, run_id: str) -> LoadedRun:
         """A run with all its evaluations; a unique beginning of its id will do."""

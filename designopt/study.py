@@ -27,12 +27,9 @@ Callback = Callable[["Study", Evaluation], None]
 
 
 class Recorder(Protocol):
-    """What a study needs of a store: ``Store`` itself, or one who passes everything on to it."""
+    """What a study that goes on needs of a store: ``Store`` itself, or one who passes everything on to it."""
 
     url: str
-
-    def create_run(self, info: RunInfo) -> str:
-        """As of Store."""
 
     def restart_run(self, run_id: str, **changes: Any) -> None:
         """As of Store."""
@@ -97,6 +94,7 @@ class Study:
         self._pending: dict[int, Array] = {}
         self._unwritten: list[Ask] = []
         self._exhausted = self._stopped = False
+        self.end = "finished"
         self._deadline = float("inf") if seconds is None else time.monotonic() + seconds
         try:
             self._check_limits()
@@ -120,6 +118,7 @@ class Study:
             return resumed.info.id
         if self.store is None:
             return f"{self.env.id.split('/')[-1].lower()}-{secrets.token_hex(3)}"
+        assert isinstance(self.store, Store), "a run begins in a store itself"
         return self.store.create_run(
             RunInfo(
                 env=self.env.id,
@@ -205,9 +204,9 @@ class Study:
             or (self._exhausted and not self._pending)
         )
 
-    def stop(self) -> None:
-        """End the run after the results at hand; what is in flight is given up."""
-        self._stopped = True
+    def stop(self, state: str = "finished") -> None:
+        """End the run after the results at hand, in that state; what is in flight is given up."""
+        self._stopped, self.end = True, state
 
     def run(self) -> Result:
         """Run to the end and close.
@@ -322,7 +321,7 @@ class Study:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is None:
-            self.close()
+            self.close(self.end)
             return
         state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         try:

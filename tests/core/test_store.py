@@ -31,7 +31,7 @@ from designopt import (
     Real,
     Sequence,
 )
-from designopt.store import Ask, Batch, RunInfo, Store, StoreConflict, StoreError
+from designopt.store import Ask, Batch, RunInfo, Store, StoreConflict, StoreError, run_name
 
 SPACE = DesignSpace(
     width=Real(0.01, 0.1, unit="m", log=True),
@@ -266,7 +266,7 @@ def test_states_of_a_run(store):
     assert run.search_seconds == 1.5
     store.finish_run(run_id, "finished")
     assert store.run(run_id).state == "finished"
-    with pytest.raises(ValueError, match="state = 'running'; allowed: finished, failed, interrupted"):
+    with pytest.raises(ValueError, match="state = 'running'; allowed: finished, stopped, failed, interrupted"):
         store.finish_run(run_id, "running")
     with pytest.raises(ValueError, match="'host' of a run cannot change; allowed: batch, budget"):
         store.restart_run(run_id, host=1)
@@ -428,11 +428,26 @@ def test_a_store_of_the_first_schema_is_read_and_gets_the_new_columns_when_writt
             assert [r.sweep for r in store.runs()] == ["", "night"]
 
 
-def test_a_run_gets_the_id_that_its_maker_wants_once(tmp_path):
+def test_planned_runs_wait_under_the_ids_they_are_given_until_they_begin(tmp_path):
     with Store(tmp_path / "runs.db") as store:
-        assert store.create_run(INFO, "0123456789ab") == "weldedbeam-gp-3-0123456789ab"
+        assert run_name(INFO, "0123") == "weldedbeam-gp-3-0123"
+        store.plan_runs([(INFO, "beam-1"), (INFO, "beam-2")])
         with pytest.raises(StoreError, match=r"UNIQUE"):
-            store.create_run(INFO, "0123456789ab")
+            store.plan_runs([(INFO, "beam-3"), (INFO, "beam-1")])
+        assert [(run.id, run.state) for run in store.runs()] == [("beam-1", "waiting"), ("beam-2", "waiting")]
+        entered = store.run("beam-1").started
+        time.sleep(0.01)
+        store.restart_run("beam-1")
+        began = store.run("beam-1")
+        assert began.state == "running"
+        assert began.started > entered
+        store.record("beam-1", [], [part(0, 3)], 0)
+        assert [store.count(name) for name in ("beam-1", "beam-2")] == [3, 0]
+        store.finish_run("beam-1", "stopped")
+        store.label_run("beam-1", "c07")
+        assert [(run.state, run.configuration) for run in store.runs()] == [("waiting", ""), ("stopped", "c07")]
+        store.restart_run("beam-1")
+        assert store.run("beam-1").started == began.started
 
 
 def test_several_runs_are_recorded_together_or_not_at_all(tmp_path):
