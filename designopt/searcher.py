@@ -32,6 +32,9 @@ class Searcher:
         space, objectives, constraints: the environment's.
         rng: numpy Generator seeded with the study's seed.
         name: the registered name under which it was made; empty for a class used directly.
+        deadline: when the study's time is over (``time.monotonic()``), for searches whose ask takes long.
+        bound: proved bound on the objective, in its own sign: no design is better. None: nothing is proved.
+        trace: rows of what a search wants to say about its course, shown in reports.
     """
 
     requires: ClassVar[tuple[type, ...]] = (DesignEnv,)
@@ -54,6 +57,13 @@ class Searcher:
         self.device = device
         self.batch: int | None = 1
         self.name = ""
+        self.deadline = float("inf")
+        self.trace: list[dict[str, Any]] = []
+
+    @property
+    def bound(self) -> float | None:
+        """See the class."""
+        return None
 
     def ask(self, n: int, pending: Array) -> Array:
         """At most n new designs, (<= n, d); none says that there is nothing more to ask.

@@ -1,0 +1,1 @@
+"""White-box search of two-stage robust environments."""
