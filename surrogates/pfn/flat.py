@@ -142,9 +142,9 @@ class FlatPFN(nn.Module):
         tokens: Tensor = self.encoder.get_submodule("1.base_encoder")(functional.pad(coded, (0, self.features - d)))
         return tokens
 
-    def context(self, X: Tensor, y: Tensor) -> FlatContext:
-        """X: (B, n, d) designs, y: (B, n) standardised outputs."""
-        tokens = self._design_tokens(X) + self.y_encoder(y[..., None])
+    def context(self, X: Tensor, y: Tensor, categorical: Tensor | None = None) -> FlatContext:
+        """X: (B, n, d) or (1, n, d) designs, y: (B, n) standardised outputs; all parameters are numbers to it."""
+        tokens = self._design_tokens(X.float()) + self.y_encoder(y.float()[..., None])
         context = FlatContext([], [])
         for layer in self.layers:
             key, value = layer.keys_values(tokens)

@@ -1,0 +1,261 @@
+"""The anchored network: a transformer that corrects amortised Gaussian processes instead of starting from nothing.
+
+The amortised Gaussian process reads hyper-parameters off the context; its posterior at three length-scales and the
+prior are the anchors. Tokens hold what the anchors say of a point (of a context point, without itself), attention
+knows its distances, and the network's answer is a correction, zero when untrained: an untrained network *is* the
+amortised Gaussian process. Nothing depends on the order of points or dimensions or on how many there are.
+
+The bars of every prediction are laid out around the anchors' mixture there, in units of its deviation, so that they are
+as fine as the data allow: bars of fixed width could not tell 1e-3 from 1e-2 near an evaluated design.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.special import ndtr
+
+from designopt.surrogates.hyperparameters import Hyperparameters
+from designopt.surrogates.inference_network import Architecture, InferenceNetwork
+from designopt.surrogates.kernels import FAMILY
+from designopt.surrogates.pfn.attention import DistanceAttention
+from designopt.surrogates.pfn.bar_distribution import BarDistribution, normal_mass, sinh_borders
+
+STRETCHES = (1.0, 0.6, 1.7)
+"""Of the length-scales, one Gaussian process each."""
+PRIOR_LOGITS = (0.0, -1.5, -1.5, -3.0)
+"""Of the anchors in an untrained mixture: the three processes, then N(0, 1)."""
+STEPS = 6
+"""Of the inference of hyper-parameters."""
+WIDTH, HIDDEN, HEADS, LAYERS = 64, 128, 4, 2
+BORDERS = sinh_borders(80, 10.0, 0.12)
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """Gaussian processes conditioned on B contexts, at the length-scales times ``STRETCHES`` (A of them).
+
+    Attributes:
+        theta: hyper-parameters of the B contexts.
+        X: (B, n, d) designs of the contexts.
+        whitener: (B, A, n, n) inverse Cholesky factor of each covariance of the data.
+        weights: (B, A, n) inverse covariance times centred outputs.
+        distances: (B, n, n) between designs, in length-scales.
+        left_out: (3, B, A, n) mean, log deviation and standardised residual of each output given all others.
+    """
+
+    theta: Hyperparameters
+    X: Tensor
+    whitener: Tensor
+    weights: Tensor
+    distances: Tensor
+    left_out: Tensor
+
+    @classmethod
+    def fit(cls, theta: Hyperparameters, X: Tensor, y: Tensor) -> Anchors:
+        """X: (B, n, d), y: (B, n) standardised outputs; in double precision, whatever is kept for queries in single."""
+        eye = torch.eye(X.shape[-2], dtype=torch.double, device=X.device)
+        r = theta.distances(X, X) * (1 - eye)
+        covariance = torch.stack([theta.covariance(r / stretch) for stretch in STRETCHES], dim=1)
+        noise = (theta.noise + 1e-7 * theta.scale)[:, None, None, None]
+        cholesky = torch.linalg.cholesky(covariance + noise * eye)
+        whitener = torch.linalg.solve_triangular(cholesky, eye, upper=False)
+        centred = (y - theta.mean[:, None])[:, None, :, None]
+        weights = (whitener.mT @ (whitener @ centred))[..., 0]
+        precision = whitener.square().sum(-2)
+        residual = weights / precision.sqrt()
+        left_out = torch.stack([y[:, None] - weights / precision, -0.5 * precision.log(), residual])
+        single = {field.name: getattr(theta, field.name) for field in fields(theta) if field.name != "categorical"}
+        theta = replace(theta, **{name: value.float() for name, value in single.items()})
+        return cls(theta, X.float(), whitener.float(), weights.float(), r.float(), left_out.float())
+
+    def predict(self, r: Tensor) -> tuple[Tensor, Tensor]:
+        """r: (B, q, n) distances to the context -> means and variances of observations, (B, A, q)."""
+        cross = torch.stack([self.theta.covariance(r / stretch) for stretch in STRETCHES], dim=1)
+        mean = self.theta.mean[:, None, None] + (cross @ self.weights[..., None])[..., 0]
+        explained = (cross @ self.whitener.mT).square().sum(-1)
+        scale, noise = self.theta.scale[:, None, None], self.theta.noise[:, None, None]
+        return mean, (scale - explained).clamp_min(1e-6 * scale) + noise
+
+    def joint(self, X: Tensor) -> Tensor:
+        """X: (b, q, d) -> (B, b, q, q) posterior covariances of the first process, without noise, of each q designs."""
+        b, q, d = X.shape
+        flat = X.reshape(1, b * q, d)
+        cross = self.theta.covariance(self.theta.distances(flat, self.X))
+        white = (cross @ self.whitener[:, 0].mT).unflatten(-2, (b, q))
+        # Distances within each group: the B contexts' hyper-parameters, once for each of the b groups.
+        theta = replace(
+            self.theta,
+            **{
+                name: getattr(self.theta, name).repeat_interleave(b, dim=0)
+                for name in (field.name for field in fields(self.theta))
+                if name != "categorical"
+            },
+        )
+        groups = X.repeat(len(white), 1, 1)
+        prior = theta.covariance(theta.distances(groups, groups) * (1 - torch.eye(q, device=X.device)))
+        variance = 1e-6 * self.theta.scale[:, None, None, None]
+        return prior.unflatten(0, (-1, b)) - white @ white.mT + variance * torch.ones(q, q, device=X.device)
+
+
+@dataclass(frozen=True)
+class AnchoredContext:
+    """What queries need of B contexts."""
+
+    anchors: Anchors
+    described: Tensor  # (B, g) what all tokens of a context share
+    range: tuple[Tensor, Tensor]  # (B,) least and greatest output
+    keys: list[Tensor]  # of every layer, (B, heads, n, width / heads)
+    values: list[Tensor]
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A mixture of normals for each query.
+
+    Attributes:
+        tokens: (B, q, width) what else the network knows of it.
+        share, mean, deviation: (B, q, A + 1).
+    """
+
+    tokens: Tensor
+    share: Tensor
+    mean: Tensor
+    deviation: Tensor
+
+
+class AnchoredNetwork(nn.Module):
+    """Transformer that mixes, moves and widens the anchors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inference = InferenceNetwork(Architecture())
+        a = len(STRETCHES)
+        shared = 9 + len(FAMILY) + a
+        self.context_tokens = _mlp(1 + 3 * a + shared, WIDTH)
+        self.query_tokens = _mlp(2 * a + 3 + shared, WIDTH)
+        self.layers = nn.ModuleList(DistanceAttention(WIDTH, HIDDEN, HEADS) for _ in range(LAYERS))
+        self.norm = nn.LayerNorm(WIDTH)
+        self.gate, self.shift, self.widen = (_zero(nn.Linear(WIDTH, a + 1)) for _ in range(3))
+        self.register_buffer("prior_logits", torch.tensor(PRIOR_LOGITS))
+        self.prior_logits: Tensor
+
+    def context(self, X: Tensor, y: Tensor, categorical: Tensor) -> AnchoredContext:
+        """Read B contexts.
+
+        Args:
+            X: (B, n, d) or (1, n, d) designs in the unit cube.
+            y: (B, n) outputs standardised by the context.
+            categorical: (d,) which parameters are categories.
+        """
+        n, d = X.shape[-2:]
+        X, y = X.double(), y.double()
+        anchors = Anchors.fit(self.inference(X, y, categorical, STEPS)[-1].theta, X, y)
+        theta, y = anchors.theta, y.float()
+        mean, log_deviation, residual = anchors.left_out
+        fit = (-0.5 * residual**2 - log_deviation).mean(-1)  # (B, A) leave-one-out log density
+        skewness, kurtosis = (y**3).mean(-1), (y**4).mean(-1)
+        described = torch.stack(
+            [
+                torch.full_like(skewness, math.log(n) / 3 - 1),
+                torch.full_like(skewness, math.log(d) - 1),
+                theta.scale.log(),
+                theta.noise.log() / 4 + 1,
+                theta.mean,
+                theta.log_weights.mean(-1) / 2,
+                theta.log_weights.amax(-1) / 2,
+                torch.asinh(skewness),
+                torch.asinh(kurtosis) - 1,
+            ],
+            dim=-1,
+        )
+        described = torch.cat([described, theta.features(), torch.asinh(fit)], dim=-1)
+        parts = [y[:, None], mean, log_deviation, 2 * torch.asinh(residual / 2)]
+        tokens = self.context_tokens(_with(torch.cat(parts, dim=1).mT, described))
+        keys, values = [], []
+        r = functional.pad(anchors.distances, (0, 1))
+        for layer in self.layers:
+            assert isinstance(layer, DistanceAttention)
+            key, value = layer.keys_values(tokens)
+            keys.append(key)
+            values.append(value)
+            tokens = layer(tokens, key, value, r)
+        return AnchoredContext(anchors, described, (y.amin(-1), y.amax(-1)), keys, values)
+
+    def mixture(self, context: AnchoredContext, X: Tensor) -> Mixture:
+        """X: (B, q, d)."""
+        anchors = context.anchors
+        r = anchors.theta.distances(X, anchors.X)
+        mean, variance = anchors.predict(r)
+        low, high = (torch.asinh((end[:, None] - mean[:, 0]) * variance[:, 0].rsqrt()) for end in context.range)
+        nearest = (r.amin(-1) + 1e-2).log()
+        parts = [mean, 0.5 * variance.log(), torch.stack([low, high, nearest], dim=1)]
+        tokens = self.query_tokens(_with(torch.cat(parts, dim=1).mT, context.described))
+        r = functional.pad(r, (0, 1))
+        for layer, key, value in zip(self.layers, context.keys, context.values, strict=True):
+            tokens = layer(tokens, key, value, r)
+        tokens = self.norm(tokens)
+        # The last anchor is the prior of standardised outputs.
+        mean = torch.cat([mean, torch.zeros_like(mean[:, :1])], dim=1).mT
+        deviation = torch.cat([variance, torch.ones_like(variance[:, :1])], dim=1).mT.sqrt()
+        mean = mean + deviation * self.shift(tokens)
+        deviation = deviation * (2 * torch.tanh(self.widen(tokens) / 2)).exp()
+        return Mixture(tokens, (self.prior_logits + self.gate(tokens)).softmax(-1), mean, deviation)
+
+
+class AnchoredPFN(AnchoredNetwork):
+    """Regression: the mixture's mass in each bar, times what the network makes of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        last = _zero(nn.Linear(HIDDEN, len(BORDERS) - 1))
+        self.bars = nn.Sequential(nn.Linear(WIDTH, HIDDEN), nn.GELU(), last)
+        self.register_buffer("borders", BORDERS.float())
+        self.borders: Tensor
+
+    def forward(self, context: AnchoredContext, X: Tensor) -> BarDistribution:
+        """X: (B, q, d) -> the distributions (B, q) of standardised outputs."""
+        m = self.mixture(context, X)
+        location = (m.share * m.mean).sum(-1)
+        scale = (m.share * (m.deviation**2 + (m.mean - location[..., None]) ** 2)).sum(-1).sqrt()
+        coded = (m.mean - location[..., None]) / scale[..., None], m.deviation / scale[..., None]
+        mass = (m.share[..., None] * normal_mass(self.borders, *coded)).sum(-2)
+        logits = mass.clamp_min(1e-30).log() + self.bars(m.tokens)
+        return BarDistribution(logits, self.borders, location, scale)
+
+
+class AnchoredClassifier(AnchoredNetwork):
+    """Two classes: the mixture's probability beyond half-way between the labels, and a correction to its logit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.correction = _zero(nn.Linear(WIDTH, 1))
+
+    def forward(self, context: AnchoredContext, X: Tensor) -> Tensor:
+        """X: (B, q, d) -> (B, q) logits of the greater label."""
+        m = self.mixture(context, X)
+        low, high = context.range
+        above = (m.mean - (low + high)[:, None, None] / 2) / m.deviation
+        p = (m.share * ndtr(above)).sum(-1).clamp(1e-6, 1 - 1e-6)
+        logits: Tensor = torch.logit(p) + self.correction(m.tokens)[..., 0]
+        return logits
+
+
+def _mlp(inputs: int, width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, width), nn.GELU(), nn.Linear(width, width))
+
+
+def _zero(layer: nn.Linear) -> nn.Linear:
+    """The layer with all parameters zero, so that an untrained network leaves the anchors as they are."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _with(tokens: Tensor, described: Tensor) -> Tensor:
+    """Tokens (B, n, f) with the (B, g) numbers of their context appended to each."""
+    return torch.cat([tokens, described[:, None].expand(*tokens.shape[:-1], -1)], dim=-1)
