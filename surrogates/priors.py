@@ -1,8 +1,8 @@
 """Random functions drawn from Gaussian processes, in batches: what the in-context networks are trained and judged on.
 
 References: [Müller2023] PFNs4BO: in-context learning for Bayesian optimization, ICML (HEBO+ prior: Gamma length-scales
-and output scales, log-normal noise, dropped parameters). [Kumaraswamy1980] A generalized probability density function for
-double-bounded random processes, Journal of Hydrology (warping of inputs).
+and output scales, log-normal noise, dropped parameters). [Kumaraswamy1980] A generalized probability density function
+for double-bounded random processes, Journal of Hydrology (warping of inputs).
 """
 
 from __future__ import annotations
@@ -51,12 +51,13 @@ class Tasks:
     def standardised(self, context: int, limit: float = float("inf")) -> Tensor:
         """(b, n) outputs in units of the mean and deviation of the first ``context``, at most +-``limit``."""
         deviation, mean = torch.std_mean(self.Y[:, :context], dim=-1, keepdim=True, correction=0)
-        return ((self.Y - mean) / deviation.clamp_min(1e-9)).clamp(-limit, limit)
+        standardised: Tensor = ((self.Y - mean) / deviation.clamp_min(1e-9)).clamp(-limit, limit)
+        return standardised
 
     def covariance(self) -> Tensor:
         """(b, n, n) of the outputs given the hyper-parameters, noise and trend included."""
         r2 = kernels.squared_distances(*[kumaraswamy(self.X, self.warp) / self.lengthscale[:, None]] * 2)
-        members = torch.stack([getattr(kernels, name)(r2) for name in kernels.KERNELS], dim=1)
+        members = torch.stack(kernels.correlations(r2)[:-1], dim=1)
         correlation = members[torch.arange(len(r2), device=r2.device), self.kernel]
         centred = (self.X - 0.5) * (12 / self.X.shape[-1]) ** 0.5
         inner = centred @ centred.mT
@@ -99,7 +100,8 @@ class GaussianProcessPrior:
         def gamma(shape_and_rate: tuple[float, float], *shape: int) -> Tensor:
             concentration, rate = shape_and_rate
             whole = torch.full(shape, concentration, device=device, dtype=torch.double)
-            return torch._standard_gamma(whole, generator=rng) / rate
+            drawn: Tensor = torch._standard_gamma(whole, generator=rng) / rate
+            return drawn
 
         def some(share: float, *shape: int) -> Tensor:
             return uniform(b, *shape) < share
@@ -138,7 +140,8 @@ def _correlated(covariance: Tensor, white: Tensor) -> Tensor:
     if failed.any():  # only these, so that the others keep their noise
         jitter = 1e-6 * variance[failed > 0][:, None, None] * eye
         cholesky[failed > 0] = torch.linalg.cholesky(covariance[failed > 0] + jitter)
-    return (cholesky @ white[..., None])[..., 0]
+    draws: Tensor = (cholesky @ white[..., None])[..., 0]
+    return draws
 
 
 def kumaraswamy(X: Tensor, warp: Tensor) -> Tensor:

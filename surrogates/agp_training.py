@@ -1,0 +1,57 @@
+"""Tasks and loss on which the amortised Gaussian process is trained."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Generator, Tensor
+
+from designopt.surrogates import heldout
+from designopt.surrogates.inference_network import InferenceNetwork
+from designopt.surrogates.priors import HEBO_PLUS, WIDE
+
+PARAMETERS = (1, 18)
+CONTEXT = (4, 200)
+"""Smallest and largest numbers of parameters and of context designs, both trained on."""
+STEPS = (3, 8)
+"""Of inference; with a fixed number the network is worse at any other."""
+QUERIES, POINTS, LIMIT = 32, 2048, 12.0
+WIDE_SHARE = 0.5
+"""Of the training batches; the others are of the HEBO+ prior."""
+
+
+def loss(network: InferenceNetwork, rng: Generator) -> Tensor:
+    """Mean negative log density of held-out outputs over all steps of inference; the last counts twice."""
+
+    def between(low: int, high: int) -> int:
+        return int(torch.randint(low, high + 1, (), generator=rng, device=rng.device))
+
+    d, steps = between(*PARAMETERS), between(*STEPS)
+    shortest, longest = map(math.log, CONTEXT)
+    n = round(math.exp(shortest + (longest - shortest) * float(torch.rand((), generator=rng, device=rng.device))))
+    batch = min(64, max(4, POINTS // (n + QUERIES)))
+    prior = WIDE if float(torch.rand((), generator=rng, device=rng.device)) < WIDE_SHARE else HEBO_PLUS
+    tasks = prior.sample(batch, n + QUERIES, d, rng)
+    y = tasks.standardised(n, LIMIT)  # a few designs alike would give outputs of hundreds of deviations
+    categorical = torch.zeros(d, dtype=torch.bool, device=rng.device)
+    fits = network(tasks.X[:, :n], y[:, :n], categorical, steps)
+    losses = torch.stack([-fit.log_density(tasks.X[:, n:], y[:, n:]).mean() for fit in fits])
+    return (losses.sum() + losses[-1]) / (steps + 1)
+
+
+@torch.no_grad()
+def measure(network: InferenceNetwork, steps: int = 6) -> dict[str, float]:
+    """Share of the available gain in every held-out cell, and how much the log length-scales spread over parameters.
+
+    A network that has found only one common length-scale has a spread of 0.
+    """
+    found = {}
+    for d, n in heldout.CELLS:
+        cell = heldout.cell(d, n)
+        categorical = torch.zeros(d, dtype=torch.bool, device=cell.y.device)
+        fit = network(*cell.context, categorical, steps)[-1]
+        found[f"{d},{n}"] = cell.share(float(-fit.log_density(*cell.queries).mean()))
+        if d > 1:
+            found[f"spread {d},{n}"] = float(fit.theta.log_weights.std(dim=-1).mean())
+    return found
