@@ -99,7 +99,8 @@ class Anchors:
         groups = X.repeat(len(white), 1, 1)
         prior = theta.covariance(theta.distances(groups, groups) * (1 - torch.eye(q, device=X.device)))
         variance = 1e-6 * self.theta.scale[:, None, None, None]
-        return prior.unflatten(0, (-1, b)) - white @ white.mT + variance * torch.ones(q, q, device=X.device)
+        posterior: Tensor = prior.unflatten(0, (-1, b)) - white @ white.mT + variance
+        return posterior
 
 
 @dataclass(frozen=True)

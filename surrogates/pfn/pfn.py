@@ -160,9 +160,9 @@ class ConditionedPFN(Model):
         mean = Y.mean(0)
         deviation = (Y - mean).square().mean(0).sqrt()
         # A constant output is expected to stay so; outputs of 1e9 vary in their last digits without meaning it.
-        negligible = 1e-9 * Y.abs().amax(0).clamp_min(1e-30)
-        self.center, self.unit = mean, torch.maximum(deviation, negligible)
-        y = torch.where(deviation > negligible, (Y - mean) / self.unit, 0.0).mT
+        varies = deviation > 1e-9 * Y.abs().amax(0)
+        self.center, self.unit = mean, torch.where(varies, deviation, (1e-9 * mean.abs()).clamp_min(1e-12))
+        y = torch.where(varies, (Y - mean) / self.unit, 0.0).mT
         with torch.no_grad():
             self.context = pfn.network.context(X[None], y, categorical)
 
@@ -207,11 +207,13 @@ class ConditionedPFN(Model):
                 f"q = {X.shape[-2]}; allowed: q = 1, or the anchored architecture"
             )
         q, d = X.shape[-2:]
-        covariance = self.context.anchors.joint(X.reshape(-1, q, d).float())[columns]  # (m, b, q, q)
+        covariance = self.context.anchors.joint(X.reshape(-1, q, d).float())[columns]  # (outputs, b, q, q)
         deviation = covariance.diagonal(dim1=-2, dim2=-1).sqrt()
         correlation = covariance / (deviation[..., None] * deviation[..., None, :])
-        root = psd_safe_cholesky(correlation.double())
-        return root.transpose(0, 1).reshape(*X.shape[:-2], len(columns), q, q).to(X)
+        rounding = 1e-6 * torch.eye(q, dtype=torch.double, device=X.device)  # of single precision
+        root = psd_safe_cholesky(correlation.double() + rounding)
+        shaped: Tensor = root.transpose(0, 1).reshape(*X.shape[:-2], len(columns), q, q).to(X)
+        return shaped
 
     def posterior(
         self,
@@ -231,7 +233,8 @@ class ConditionedPFN(Model):
             bars.scale[:, columns].reshape(shape),
         )
         posterior = BarPosterior(bars, self, X, columns)
-        return posterior if posterior_transform is None else posterior_transform(posterior)
+        transformed: BarPosterior = posterior if posterior_transform is None else posterior_transform(posterior)
+        return transformed
 
 
 class BarPosterior(Posterior):
@@ -303,7 +306,7 @@ class BarPosterior(Posterior):
         return self.bars.quantile(ndtr(base_samples).clamp(eps, 1 - eps))
 
 
-@GetSampler.register(BarPosterior)
+@GetSampler.register(BarPosterior)  # type: ignore[untyped-decorator]  # botorch has no types
 def _sampler(posterior: BarPosterior, sample_shape: torch.Size, *, seed: int | None = None) -> NormalMCSampler:
     """The quasi-random sampler that BoTorch takes for normal posteriors, while the dimension allows it."""
     if posterior.base_sample_shape[-2:].numel() > SobolEngine.MAXDIM:
