@@ -125,8 +125,8 @@ def _hypervolume_curve(losses: Array, feasible: ArrayLike, point: Array) -> Arra
 def compare(table: pd.DataFrame) -> pd.DataFrame:
     """Studies at an equal budget: the smallest that any study on the same environment has.
 
-    Left out are studies that still run or were interrupted before that budget. One that ended or failed before it
-    keeps what it had found.
+    Left out are studies that wait, still run or were interrupted before that budget. One that ended, was stopped or failed
+    before it keeps what it had found.
 
     Adds to the columns of ``studies``:
         equal_budget: evaluations counted.
@@ -139,7 +139,7 @@ def compare(table: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for _, part in table.groupby("env", sort=False):
         budget = int(part["budget"].min())
-        open_ = part["state"].isin(["running", "interrupted"]) & (part["evaluations"] < budget)
+        open_ = part["state"].isin(["waiting", "running", "interrupted"]) & (part["evaluations"] < budget)
         parts.append(_scaled(part[~open_].copy(), budget))
     return pd.concat(parts, ignore_index=True)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from designopt.evaluation import STATUSES
 from designopt.report.style import clean, duration, label, number
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from designopt.env import Objective
     from designopt.result import Result
 
+FRONT = 1000
+"""How many non-dominated designs the page lists, and the pictures draw, at most."""
 ACTIVE = 1e-3
 """A constraint within this share of its scale of its limit counts as active."""
 
@@ -40,11 +43,11 @@ class DesignTable:
 
 @dataclass(frozen=True)
 class Front:
-    """Non-dominated designs as a table of text, at most ``limit`` of them; ``title`` says how many there are."""
+    """Non-dominated designs as a table of text: row of the result -> cells; ``title`` says how many there are."""
 
     title: str
     columns: list[str]
-    rows: list[list[str]]
+    rows: dict[int, list[str]]
 
 
 @dataclass(frozen=True)
@@ -144,27 +147,38 @@ def state(scaled: float) -> str:
     return "active" if scaled >= -ACTIVE else "satisfied"
 
 
+def front_rows(result: Result) -> NDArray[np.int64]:
+    """Rows of the non-dominated designs by their first objective."""
+    rows = result.pareto_rows
+    return rows[np.argsort(result.evaluation.objectives[rows, 0], kind="stable")]
+
+
+def thinned(rows: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
+    """At most so many rows, spread evenly, both ends among them."""
+    return rows if len(rows) <= limit else rows[np.linspace(0, len(rows) - 1, limit).round().astype(int)]
+
+
 def front(result: Result, limit: int) -> Front | None:
     """The non-dominated designs by their first objective, thinned evenly to the limit; None for one objective."""
     if len(result.objectives) < 2:
         return None
-    rows = result.pareto_rows
-    objectives = result.evaluation.objectives
-    rows = rows[np.argsort(objectives[rows, 0], kind="stable")]
-    title = f"Non-dominated designs: {len(rows):,}"
-    if len(rows) > limit:
-        title += f" ({limit} shown, spread evenly along {clean(result.objectives[0].name)})"
-        rows = rows[np.linspace(0, len(rows) - 1, limit).round().astype(int)]
+    every = front_rows(result)
+    rows = thinned(every, limit)
+    title = f"Non-dominated designs: {len(every):,}"
+    if len(rows) < len(every):
+        title += f" ({limit:,} shown, spread evenly along {clean(result.objectives[0].name)})"
     designs = result.space.decode(result.designs[rows])
     units = [(o.name, o.unit) for o in result.objectives]
     units += [(name, result.space[name].unit) for name in result.space.names]
     return Front(
         title,
         [label(name, unit) for name, unit in units],
-        [
-            [value_text(value, 5) for value in (*objectives[row].tolist(), *design.values())]
+        {
+            int(row): [
+                value_text(value, 5) for value in (*result.evaluation.objectives[row].tolist(), *design.values())
+            ]
             for row, design in zip(rows, designs, strict=True)
-        ],
+        },
     )
 
 
@@ -173,6 +187,25 @@ def failures(result: Result) -> list[Failure]:
     status, errors = result.evaluation.status, result.evaluation.errors
     found = [(s, np.flatnonzero(status == s)) for s in STATUSES if s != "ok"]
     return [Failure(s, len(rows), int(rows[0]) + 1, clean(errors[rows[0]])[:2000]) for s, rows in found if len(rows)]
+
+
+def headline(result: Result) -> str:
+    """What the run came to, in a sentence."""
+    n, feasible = len(result.designs), int(result.evaluation.feasible.sum())
+    if not n:
+        return "Nothing was evaluated."
+    if not feasible:
+        what = "No feasible design was found" if shown_row(result) is not None else "No design could be evaluated"
+        return f"{what} in {n:,} evaluation{'s' * (n > 1)}."
+    if result.best_value is None:
+        front = len(result.pareto_rows)
+        return f"{front:,} of {feasible:,} feasible designs are not dominated by any other, in {n:,} evaluations."
+    objective, row, reference = result.objectives[0], result.best_row, result.reference
+    assert row is not None, "a best value has a row"
+    text = f"Best feasible design: {objective.name} {number(result.best_value)} {objective.unit}".rstrip()
+    if reference is not None and reference.value is not None:
+        text += f", {gap_text(objective, result.best_value, reference.value)}"
+    return clean(f"{text}. Found at evaluation {row + 1:,} of {n:,}.")
 
 
 def summary(result: Result) -> dict[str, str]:

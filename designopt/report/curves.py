@@ -107,7 +107,7 @@ def _base(result: Result, title: str, steps: Points) -> Curve:
     share = 100 * np.cumsum(feasible)[checkpoints - 1] / checkpoints
     first = int(feasible.argmax()) + 1 if feasible.any() else None
     status = result.evaluation.status
-    rows = _sample(n)
+    rows = sampled(n)
     not_ok = {s: rows[status[rows] == s] + 1.0 for s in STATUSES if s != "ok" and (status == s).any()}
     counts = {s: int((status == s).sum()) for s in not_ok}
     return Curve(
@@ -122,7 +122,7 @@ def _objective(result: Result) -> Curve:
     best = best_so_far(sign * values, feasible)
     drawn = _base(result, label(objective.name, objective.unit), _steps(best))
     drawn.steps, drawn.rising = (drawn.steps[0], sign * drawn.steps[1]), sign < 0
-    rows = _sample(drawn.n)
+    rows = sampled(drawn.n)
     for kind, mask in {"infeasible": (evaluation.status == "ok") & ~feasible, "feasible": feasible}.items():
         if mask.any():
             chosen = rows[mask[rows]]
@@ -131,7 +131,7 @@ def _objective(result: Result) -> Curve:
     if result.reference is not None:
         drawn.reference = result.reference.value
     levels = np.append(drawn.steps[1], [] if drawn.reference is None else drawn.reference)
-    drawn.log = _stretched(levels)
+    drawn.log = stretched(levels)
     drawn.view = _view(levels, values[feasible if feasible.any() else evaluation.status == "ok"], sign, drawn.log)
     return drawn
 
@@ -152,7 +152,7 @@ def _gap(result: Result) -> Curve:
         drawn.note = f"known optimum reached: {reached:,.0f}"
         level = y[open_][-1] if open_.any() else 0.0
         drawn.steps = (np.append(x[open_], reached), np.append(y[open_], level))
-    drawn.log = _stretched(drawn.steps[1])
+    drawn.log = stretched(drawn.steps[1])
     drawn.view = _view(drawn.steps[1], np.empty(0), 1.0, drawn.log)
     return drawn
 
@@ -215,14 +215,15 @@ def _steps(best: Array) -> Points:
     return rows.astype(np.float64) + 1, best[rows]
 
 
-def _sample(n: int) -> NDArray[np.intp]:
+def sampled(n: int) -> NDArray[np.intp]:
     """Rows to draw: all, or a fixed random choice of as many as a picture can take."""
     if n <= DRAWN:
         return np.arange(n)
     return np.sort(np.random.default_rng(0).choice(n, DRAWN, replace=False))
 
 
-def _stretched(levels: Array) -> bool:
+def stretched(levels: Array) -> bool:
+    """Whether values are better seen on a logarithmic axis."""
     return bool(len(levels) > 1 and levels.min() > 0 and levels.max() >= STRETCH * levels.min())
 
 

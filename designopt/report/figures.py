@@ -6,10 +6,12 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from designopt.parameters import Array
 from designopt.report import style
-from designopt.report.content import shown_row, state, value_text
-from designopt.report.curves import DRAWN, Curve, Quantity, curve
+from designopt.report.content import FRONT, front_rows, shown_row, state, thinned, value_text
+from designopt.report.curves import Curve, Quantity, curve, sampled
 from designopt.report.style import clean, label
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def convergence(result: Result, quantity: Quantity | None = None) -> Any:
     import plotly.graph_objects as go
 
     c = curve(result, quantity)
-    figure = go.Figure(layout=_layout(result, c.subtitle))
+    figure = go.Figure(layout=style.layout(result, c.subtitle))
     figure.update_xaxes(
         title="evaluation", tickformat=",d", dtick=1 if c.n <= 10 else None, range=[1 - 0.02 * c.n, max(1.02 * c.n, 2)]
     )
@@ -62,7 +64,7 @@ def convergence(result: Result, quantity: Quantity | None = None) -> Any:
                 "color": colour,
                 "symbol": symbol,
                 "size": 4 if c.crowded else 6,
-                "opacity": 0.4 if c.crowded else 0.65,
+                "opacity": 0.5 if c.crowded else 0.65,
             },
             hovertemplate="evaluation %{x:,}<br>%{customdata:.6g}<extra>" + kind + "</extra>",
         )
@@ -149,12 +151,11 @@ def pareto(result: Result) -> Any:
     if m not in (2, 3):
         raise ValueError(f"a Pareto figure needs 2 or 3 objectives; {result.env_id} has {m}")
     values = result.evaluation.objectives
-    front = result.pareto_rows
-    front = front[np.argsort(values[front, 0], kind="stable")]
+    front = front_rows(result)
     dominated = np.setdiff1d(np.flatnonzero(result.evaluation.feasible), front)
     titles = [escape(label(o.name, o.unit)) for o in result.objectives]
     figure = go.Figure(
-        layout=_layout(result, f"{len(front):,} non-dominated of {len(front) + len(dominated):,} feasible")
+        layout=style.layout(result, f"{len(front):,} non-dominated of {len(front) + len(dominated):,} feasible")
     )
     add = figure.add_scatter if m == 2 else figure.add_scatter3d
     size = 6 if m == 2 else 3
@@ -163,17 +164,20 @@ def pareto(result: Result) -> Any:
         good = [-1 if o.sense == "min" else 1 for o in result.objectives]
         eye = {axis: side * far for axis, side, far in zip("xyz", good, (1.4, 1.4, 0.6), strict=True)}
         figure.update_layout(
-            scene_camera={"eye": eye, "center": {"x": 0, "y": 0, "z": -0.1}}, height=640, margin={"b": 32}
+            scene_camera={"eye": eye, "center": {"x": 0, "y": 0, "z": -0.25}}, height=640, margin={"b": 32}
         )
         figure.update_layout(scene=dict(zip(("xaxis_title", "yaxis_title", "zaxis_title"), titles, strict=True)))
     else:
         figure.update_xaxes(title=titles[0])
         figure.update_yaxes(title=titles[1])
+        figure.update_layout(dragmode="select")
+        for axis, column in zip(("xaxis", "yaxis"), values.T, strict=True):
+            figure.update_layout({axis: {"range": _around(column[front], column[dominated])}})
     # The attained region's edge runs along the worse side of each front point, so it depends on the first sense only.
     shape = {"shape": "hv" if result.objectives[0].sense == "min" else "vh", "color": style.LINE, "width": 1}
     for name, rows, colour, opacity in (
-        ("dominated", _thin(dominated), style.SHADE, 0.35),
-        ("non-dominated", _thin(front), style.LINE, 1.0),
+        ("dominated", _sample(dominated), style.SHADE, 0.35),
+        ("non-dominated", thinned(front, FRONT), style.LINE, 1.0),
     ):
         best = name == "non-dominated"
         add(
@@ -182,16 +186,25 @@ def pareto(result: Result) -> Any:
             name=f"{name} ({len(front) if best else len(dominated):,})",
             marker={"color": colour, "size": size + 2 * best, "opacity": opacity},
             line=shape if best and m == 2 else None,
+            customdata=rows if best else None,
             hovertext=_hover(result, rows) if best else None,
             hoverinfo="x+y+z+text" if best else "x+y+z",
         )
     return figure
 
 
-def _thin(rows: Any) -> Any:
-    if len(rows) <= DRAWN:
-        return rows
-    return np.sort(np.random.default_rng(0).choice(rows, DRAWN, replace=False))
+def _sample(rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    return rows[sampled(len(rows))]
+
+
+def _around(front: Array, dominated: Array) -> list[float] | None:
+    """The front and as much again of what it dominates: one bad design would otherwise squeeze it into a corner."""
+    if not len(front):
+        return None
+    low, high = float(front.min()), float(front.max())
+    room = (high - low) or 0.1 * abs(low) or 1.0
+    low = max(low - room, dominated.min(initial=low)) - 0.05 * room
+    return [low, min(high + room, dominated.max(initial=high)) + 0.05 * room]
 
 
 def _hover(result: Result, rows: Any) -> list[str]:
@@ -219,7 +232,7 @@ def constraints(result: Result) -> Any:
     colours = {"violated": style.VIOLATED, "active": style.INFEASIBLE, "satisfied": style.FEASIBLE}
     states = [state(scaled[i]) for i in tightest]
     shown = f", the {len(tightest)} tightest of {len(scaled)}" if len(tightest) < len(scaled) else ""
-    figure = go.Figure(layout=_layout(result, f"constraints of the design of evaluation {row + 1:,}{shown}"))
+    figure = go.Figure(layout=style.layout(result, f"constraints of the design of evaluation {row + 1:,}{shown}"))
     figure.add_bar(
         x=np.clip(-scaled[tightest], -1, 1),
         y=[escape(clean(result.constraints[i].name)) for i in tightest],
@@ -233,12 +246,3 @@ def constraints(result: Result) -> Any:
     figure.update_yaxes(autorange="reversed")
     figure.update_layout(height=180 + 26 * len(tightest), margin={"b": 64})
     return figure
-
-
-def _layout(result: Result, subtitle: str) -> dict[str, Any]:
-    title = f"{escape(clean(result.env_id))} · {escape(clean(result.search))}"
-    return {
-        "template": style.template(),
-        "title": {"text": title, "subtitle": {"text": subtitle}},
-        "height": 520,
-    }

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from designopt.result import Result
 
 # Okabe & Ito's palette, told apart by colour-blind readers and legible on white and on near-black.
 LINE = "#0072B2"
@@ -24,6 +28,7 @@ def template(dark: bool = False) -> Any:
 
     ink, grid, clear = INK[dark], GRID[dark], "rgba(0,0,0,0)"
     axis = {"gridcolor": grid, "zeroline": False, "linecolor": ink, "ticks": "outside", "tickcolor": grid}
+    axis["title"] = {"font": {"size": 13}}
     axis["exponentformat"] = "e"
     scene = axis | {"showbackground": False, "zeroline": False}
     return go.layout.Template(
@@ -47,6 +52,12 @@ def template(dark: bool = False) -> Any:
             "scene": {"xaxis": scene, "yaxis": scene, "zaxis": scene},
         }
     )
+
+
+def layout(result: Result, subtitle: str) -> dict[str, Any]:
+    """Layout of a figure about a run: its title names environment and backend."""
+    title = f"{escape(clean(result.env_id))} · {escape(clean(result.search))}"
+    return {"template": template(), "title": {"text": title, "subtitle": {"text": subtitle}}, "height": 520}
 
 
 def number(value: float, digits: int = 6) -> str:

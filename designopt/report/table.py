@@ -34,7 +34,7 @@ def best_table(result: Result) -> Table:
     table = _table(front.title)
     for column in front.columns:
         table.add_column(Text(column), overflow="fold")
-    for row in front.rows:
+    for row in front.rows.values():
         table.add_row(*map(Text, row))
     return table
 

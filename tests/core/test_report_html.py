@@ -163,13 +163,34 @@ def test_front_is_a_table_by_the_first_objective(run_result, page):
 
 
 def test_large_front_is_thinned_evenly_between_its_ends(run_result, page):
-    x = np.linspace(0.0, 1.0, 501)
+    x = np.linspace(0.0, 1.0, 5001)
     page = page(run_result(np.stack([x, 1 - x], axis=1)))
     shown = [float(row[0]) for row in page.tables["front"][1:]]
-    assert len(shown) == 50
+    assert len(shown) == 1000
     assert (shown[0], shown[-1]) == (0.0, 1.0)
-    assert np.ptp(np.diff(shown)) < 0.0021
-    assert "Non-dominated designs: 501 (50 shown, spread evenly along cost)" in page.text
+    assert np.ptp(np.diff(shown)) < 0.00021
+    assert "Non-dominated designs: 5,001 (1,000 shown, spread evenly along cost)" in page.text
+
+
+@pytest.mark.parametrize(
+    ("case", "sentence"),
+    [
+        ({"objectives": []}, "Nothing was evaluated."),
+        ({"objectives": [np.nan] * 2, "status": ["failed"] * 2}, "No design could be evaluated in 2 evaluations."),
+        ({"objectives": [1.0], "constraints": [[1.0]]}, "No feasible design was found in 1 evaluation."),
+        ({"objectives": [3.0, 2.0, 4.0]}, "Best feasible design: cost 2 $. Found at evaluation 2 of 3."),
+        (
+            {"objectives": [2.5], "reference": Reference("p", value=2.0)},
+            "Best feasible design: cost 2.5 $, 25 % worse than the known optimum. Found at evaluation 1 of 1.",
+        ),
+        (
+            {"objectives": [[1.0, 2.0], [2.0, 1.0], [3.0, 3.0], [0.0, 0.0]], "constraints": [[-1.0]] * 3 + [[1.0]]},
+            "2 of 3 feasible designs are not dominated by any other, in 4 evaluations.",
+        ),
+    ],
+)
+def test_page_begins_with_what_the_run_came_to(run_result, page, case, sentence):
+    assert sentence in page(run_result(**case)).facts()
 
 
 def test_hypervolume_stands_beside_the_known_one(run_result, page):
@@ -177,32 +198,39 @@ def test_hypervolume_stands_beside_the_known_one(run_result, page):
     assert "hypervolume 7 (known front: 9.5)" in page(run_result([[1.0, 3.0], [2.0, 1.0]], reference=known)).facts()
 
 
+ONE = Reference("p", value=1.0)
+
+
 @pytest.mark.parametrize(
-    ("case", "headings"),
+    ("case", "ids"),
     [
-        ({"objectives": [1.0]}, ["Convergence"]),
-        ({"objectives": [1.0], "constraints": [[-1.0]]}, ["Convergence", "Constraint slacks"]),
-        ({"objectives": [[1.0, 2.0]], "constraints": [[-1.0]]}, ["Convergence", "Pareto front"]),
-        ({"objectives": [[1.0, 2.0, 3.0, 4.0]]}, ["Convergence"]),
-        (
-            {"objectives": [900.0, 5.0], "reference": Reference("p", value=1.0)},
-            ["Convergence", "Gap to the known optimum"],
-        ),
-        ({"objectives": [6.0, 5.0], "reference": Reference("p", value=1.0)}, ["Convergence"]),
+        ({"objectives": [1.0]}, "convergence designs"),
+        ({"objectives": [np.nan], "status": ["failed"]}, "convergence"),
+        ({"objectives": [1.0], "constraints": [[-1.0]]}, "constraint-slacks convergence designs"),
+        ({"objectives": [[1.0, 2.0]], "constraints": [[-1.0]]}, "convergence pareto-front designs"),
+        ({"objectives": [[1.0, 2.0, 3.0]]}, "convergence pareto-front trade-offs designs"),
+        ({"objectives": [[1.0, 2.0, 3.0, 4.0]]}, "convergence trade-offs designs"),
+        ({"objectives": [900.0, 5.0], "reference": ONE}, "convergence gap-to-the-known-optimum designs"),
+        ({"objectives": [6.0, 5.0], "reference": ONE}, "convergence designs"),
+        ({"objectives": np.arange(99.0)}, "convergence what-mattered designs"),
+        ({"objectives": [1.0, 2.0], "finished": np.array([10.0, 11.0])}, "convergence designs timeline"),
     ],
 )
-def test_page_draws_the_figures_that_the_result_has(run_result, page, case, headings):
+def test_page_draws_the_figures_that_the_result_has(run_result, page, case, ids):
     page = page(run_result(**case))
     drawn = [attributes["id"] for tag, attributes in page.tags if attributes.get("class") == "plotly-graph-div"]
-    assert drawn == [heading.lower().replace(" ", "-") for heading in headings]
-    assert all(heading in page.text for heading in headings)
+    assert drawn == ids.split()
+    links = {attributes["href"][1:] for tag, attributes in page.tags if tag == "a"}
+    assert links >= {f"{name}-section" for name in drawn}
+    assert links <= {attributes.get("id") for _, attributes in page.tags}
 
 
 def test_page_loads_nothing(run_result, page):
     page = page(run_result([[1.0, 2.0]]))
     for tag, attributes in page.tags:
         assert tag not in ("link", "img", "iframe", "object", "embed", "base")
-        assert not {"src", "href", "srcset", "data", "action"} & set(attributes)
+        assert not {"src", "srcset", "data", "action"} & set(attributes)
+        assert attributes.get("href", "#").startswith("#")
     own = "".join(s for s in page.scripts if "plotly.js v" not in s)
     assert "@import" not in own
     assert "url(" not in own
