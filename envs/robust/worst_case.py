@@ -1,8 +1,8 @@
 """Certified worst case of a fixed design by cutting planes.
 
 With a fixed design and uncertainty in the objective alone, the cost after the best recourse is the minimum of finitely
-many affine functions of the scenario. It is concave, so its maximum over a polytope is a convex problem: linear programs
-over the affine functions found so far bound it from above, every exact second stage bounds it from below.
+many affine functions of the scenario. It is concave, so its maximum over a polytope is a convex problem: linear
+programmes over the affine functions found so far bound it from above, every exact second stage bounds it from below.
 """
 
 from __future__ import annotations
