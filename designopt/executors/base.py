@@ -106,8 +106,9 @@ class SerialExecutor(Executor):
 
     kind = "serial"
 
-    def __init__(self, env: DesignEnv) -> None:
+    def __init__(self, env: DesignEnv, name: str = "serial") -> None:
         self._env = env
+        self._name = name
         self._queue: deque[tuple[NDArray[np.int64], Array]] = deque()
         self._pace = Pace()
 
@@ -133,7 +134,7 @@ class SerialExecutor(Executor):
             orders, designs = orders[:n], designs[:n]
         evaluation = evaluate_safely(self._env, designs)
         self._pace.measured(float(evaluation.seconds[0]))
-        return [Finished(orders, designs, evaluation, "serial")]
+        return [Finished(orders, designs, evaluation, self._name)]
 
 
 def evaluate_safely(env: DesignEnv, designs: Array) -> Evaluation:

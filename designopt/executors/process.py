@@ -39,6 +39,7 @@ class ProcessExecutor(PoolExecutor):
         timeout: wall seconds that one evaluation may take; a longer one is killed: ``timeout``.
         memory_mb: resident memory (1e6 bytes) of a worker and all that it started; beyond it is killed: ``failed``.
         retries: how often a design whose worker died is tried again before it is ``lost``.
+        name: of the workers in the record, which a number and the process id are added to.
         shielded: to be set inside a Ray worker: Ray would leave a simulator's own children alive when that worker dies.
     """
 
@@ -52,13 +53,12 @@ class ProcessExecutor(PoolExecutor):
         timeout: float | None = None,
         memory_mb: float | None = None,
         retries: int = 2,
+        name: str = "process",
         shielded: bool = False,
     ) -> None:
         self.limits = {"timeout": timeout, "memory_mb": memory_mb, "retries": retries}
         payload = pack(env)
-        members = [
-            ProcessWorker(f"process-{i}", payload, timeout, memory_mb, shielded=shielded) for i in range(workers)
-        ]
+        members = [ProcessWorker(f"{name}-{i}", payload, timeout, memory_mb, shielded=shielded) for i in range(workers)]
         super().__init__(env, members, timeout=timeout, retries=retries)
 
 

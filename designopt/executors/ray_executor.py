@@ -81,6 +81,13 @@ def join(address: str | None, cpus: float) -> None:
         ray.init(address=address, runtime_env={"py_modules": [package]}, **quiet)
 
 
+def node_name() -> str:
+    """Name of the Ray node on which this runs."""
+    import ray
+
+    return f"node-{ray.get_runtime_context().get_node_id()[:8]}"
+
+
 class Evaluator:
     """What runs inside a Ray actor."""
 
@@ -102,8 +109,7 @@ class Evaluator:
             except Exception as error:
                 text = f"a worker cannot load the environment: {type(error).__name__}: {error}"
                 raise RuntimeError(text) from error
-        context = ray.get_runtime_context()
-        return f"node-{context.get_node_id()[:8]}/{str(context.get_actor_id())[:8]} ({os.getpid()})"
+        return f"{node_name()}/{str(ray.get_runtime_context().get_actor_id())[:8]} ({os.getpid()})"
 
     def evaluate(self, designs: Array) -> Evaluation | Trouble:
         """designs: (n, d) -> n rows, or why there are none."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
 import cloudpickle
 
 from designopt.executors import Executor, ProcessExecutor, SerialExecutor
+from designopt.executors.ray_executor import node_name
 from designopt.launch import make_searcher
 from designopt.store import Store, StoreConflict
 from designopt.study import Study
@@ -110,7 +112,12 @@ def _study(planned: Planned, payload: bytes, common: Common, guarded: bool, stor
 
 def _executor(env: Any, limits: Limits, guarded: bool) -> Executor:
     if not guarded:
-        return SerialExecutor(env)
+        return SerialExecutor(env, f"{node_name()}/serial ({os.getpid()})")
     return ProcessExecutor(
-        env, timeout=limits.timeout, memory_mb=limits.memory_mb, retries=limits.retries, shielded=True
+        env,
+        timeout=limits.timeout,
+        memory_mb=limits.memory_mb,
+        retries=limits.retries,
+        name=f"{node_name()}/process",
+        shielded=True,
     )
