@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 
 import torch
 from torch import Generator, Tensor
 
 from designopt.surrogates import heldout
-from designopt.surrogates.inference_network import InferenceNetwork
+from designopt.surrogates.inference_network import Architecture, InferenceNetwork
 from designopt.surrogates.priors import HEBO_PLUS, WIDE
+from designopt.surrogates.training import Recipe, TrainingConfig
 
 PARAMETERS = (1, 18)
 CONTEXT = (4, 200)
@@ -55,3 +57,17 @@ def measure(network: InferenceNetwork, steps: int = 6) -> dict[str, float]:
         if d > 1:
             found[f"spread {d},{n}"] = float(fit.theta.log_weights.std(dim=-1).mean())
     return found
+
+
+RECIPE = Recipe(
+    build=lambda: InferenceNetwork(Architecture()),
+    loss=loss,
+    measure=measure,
+    facts={
+        "model": "agp",
+        "architecture": asdict(Architecture()),
+        "most_points": CONTEXT[1],
+        "most_dimensions": PARAMETERS[1],
+    },
+    config=TrainingConfig(steps=6000),
+)

@@ -20,6 +20,8 @@ from designopt.surrogates.priors import HEBO_PLUS, Tasks
 
 CELLS = ((1, 10), (1, 30), (3, 30), (6, 30), (10, 60))
 """Numbers of parameters and of context designs."""
+BOTORCH_SHARES = {"1,10": 0.0, "1,30": 0.0, "3,30": 0.0, "6,30": 0.0, "10,60": 0.0}
+"""Of the available gain by cell, what BoTorch's default fit gains (benchmarks/amortized_gp.py)."""
 FUNCTIONS, QUERIES = 256, 32
 SEED = 20260
 

@@ -6,7 +6,7 @@ References: [Rasmussen2006] Gaussian processes for machine learning, eq. 2.23 to
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -51,6 +51,11 @@ class Hyperparameters:
         weights = constant(-0.5 * math.log(d), d)
         noise, zero = constant(-3.5), constant(0.0)
         return cls(weights, constant(0.0, d), zero, noise, zero, constant(0.0, len(FAMILY)), categorical)
+
+    def rows(self, index: Tensor | list[int]) -> Hyperparameters:
+        """Those of some of the B processes, repeated where an index is."""
+        chosen = {f.name: getattr(self, f.name)[index] for f in fields(self) if f.name != "categorical"}
+        return replace(self, **chosen)
 
     @property
     def scale(self) -> Tensor:

@@ -27,7 +27,7 @@ def correlations(r2: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def mixture(r2: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
-    """Sums of ``correlations`` and their derivatives by r^2.
+    """Sums of ``correlations``, and their derivatives by r^2.
 
     Args:
         r2: (B, ...) squared distances.

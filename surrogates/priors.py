@@ -62,8 +62,9 @@ class Tasks:
         centred = (self.X - 0.5) * (12 / self.X.shape[-1]) ** 0.5
         inner = centred @ centred.mT
         linear, quadratic = self.tilt.square()[..., None, None].unbind(1)
-        signal = self.outputscale[:, None, None] * correlation + linear * inner + quadratic * inner**2
-        return signal + torch.diag_embed(self.noise[:, None].expand(-1, self.X.shape[1]))
+        covariance: Tensor = self.outputscale[:, None, None] * correlation + linear * inner + quadratic * inner**2
+        covariance += torch.diag_embed(self.noise[:, None].expand(-1, self.X.shape[1]))
+        return covariance
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Generator, Tensor, nn
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -46,6 +46,25 @@ class TrainingConfig:
     clip: float = 1.0
     averaging: float = 0.998
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class Recipe(Generic[Network]):
+    """What ``designopt train-pfn`` needs to know of a network.
+
+    Attributes:
+        build: an untrained network, initialised from torch's global generator.
+        loss: of a network on tasks that it draws with the generator.
+        measure: figures by name; those named "d,n" are shares of the available gain in a cell of ``heldout.CELLS``.
+        facts: kept beside the weights, for whoever loads them.
+        config: how to train when nothing is said.
+    """
+
+    build: Callable[[], Network]
+    loss: Callable[[Network, Generator], Tensor]
+    measure: Callable[[Network], dict[str, float]]
+    facts: dict[str, Any]
+    config: TrainingConfig
 
 
 class Trainer(Generic[Network]):
@@ -108,7 +127,7 @@ class Trainer(Generic[Network]):
         facts = {"step": self.step, "config": asdict(self.config), "curve": self.curve}
         folder.mkdir(parents=True, exist_ok=True)
         unfinished = folder / f"{CHECKPOINT}.part"
-        save_file({name: value.contiguous() for name, value in tensors.items()}, unfinished, metadata=_written(facts))
+        unfinished.write_bytes(_written(tensors, facts))
         os.replace(unfinished, folder / CHECKPOINT)
 
     def resume(self, folder: Path) -> bool:
@@ -146,8 +165,7 @@ def learning_rate(config: TrainingConfig, step: int) -> float:
 
 def write_weights(file: Path, network: nn.Module, facts: dict[str, Any]) -> None:
     """A network's weights as safetensors with JSON facts in the header, and the facts again in a .json beside."""
-    weights = {name: value.contiguous() for name, value in network.state_dict().items()}
-    save_file(weights, file, metadata=_written(facts))
+    file.write_bytes(_written(network.state_dict(), facts))
     file.with_suffix(".json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
@@ -187,8 +205,9 @@ def load_state(network: nn.Module, weights: dict[str, Tensor], file: Path) -> No
     network.load_state_dict(weights)
 
 
-def _written(facts: dict[str, Any]) -> dict[str, str]:
-    return {"facts": json.dumps(facts)}
+def _written(tensors: dict[str, Tensor], facts: dict[str, Any]) -> bytes:
+    contiguous = {name: value.contiguous() for name, value in tensors.items()}
+    return save(contiguous, metadata={"facts": json.dumps(facts)})
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
