@@ -13,7 +13,7 @@ from designopt.searcher import Searcher, make_config
 from designopt.space import DesignSpace
 
 DEFAULT = "default"
-DRAWS_IN_VAIN = 1000  # random draws in a row that were there before, after which a range counts as used up
+DRAWS_IN_VAIN = 100  # random draws in a row that were there before, after which a range counts as used up
 
 
 def configurations(
