@@ -5,8 +5,9 @@ prior are the anchors. Tokens hold what the anchors say of a point (of a context
 knows its distances, and the network's answer is a correction, zero when untrained: an untrained network *is* the
 amortised Gaussian process. Nothing depends on the order of points or dimensions or on how many there are.
 
-The bars of every prediction are laid out around the anchors' mixture there, in units of its deviation, so that they are
-as fine as the data allow: bars of fixed width could not tell 1e-3 from 1e-2 near an evaluated design.
+The bars of every prediction are laid out around what the first anchor says there, in units of its deviation, and grow
+with the distance from it, so that they are as fine as the data allow and yet reach all that is possible: bars of fixed
+width could not tell 1e-3 from 1e-2 near an evaluated design.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ PRIOR_LOGITS = (0.0, -1.5, -1.5, -3.0)
 STEPS = 6
 """Of the inference of hyper-parameters."""
 WIDTH, HIDDEN, HEADS, LAYERS = 64, 128, 4, 2
-BORDERS = sinh_borders(80, 10.0, 0.12)
+BORDERS = sinh_borders(100, 5000.0, 0.15)
 
 
 @dataclass(frozen=True)
@@ -221,8 +222,7 @@ class AnchoredPFN(AnchoredNetwork):
     def forward(self, context: AnchoredContext, X: Tensor) -> BarDistribution:
         """X: (B, q, d) -> the distributions (B, q) of standardised outputs."""
         m = self.mixture(context, X)
-        location = (m.share * m.mean).sum(-1)
-        scale = (m.share * (m.deviation**2 + (m.mean - location[..., None]) ** 2)).sum(-1).sqrt()
+        location, scale = m.mean[..., 0], m.deviation[..., 0]
         coded = (m.mean - location[..., None]) / scale[..., None], m.deviation / scale[..., None]
         mass = (m.share[..., None] * normal_mass(self.borders, *coded)).sum(-2)
         logits = mass.clamp_min(1e-30).log() + self.bars(m.tokens)
