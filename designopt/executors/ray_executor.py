@@ -15,7 +15,7 @@ import cloudpickle
 from designopt.env import DesignEnv
 from designopt.evaluation import Evaluation
 from designopt.executors.base import evaluate_packed
-from designopt.executors.pool import PoolExecutor, Trouble, WorkerDiedError, ensure_started
+from designopt.executors.pool import START_ATTEMPTS, PoolExecutor, Trouble, WorkerDiedError, ensure_started
 from designopt.executors.process import ProcessWorker, pack
 from designopt.parameters import Array
 
@@ -75,10 +75,24 @@ def join(address: str | None, cpus: float) -> None:
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
-        ray.init(address="local", num_cpus=-int(-cpus // 1), include_dashboard=False, **quiet)
+        _start(num_cpus=-int(-cpus // 1), **quiet)
     else:
         package = str(Path(__file__).parents[1])
         ray.init(address=address, runtime_env={"py_modules": [package]}, **quiet)
+
+
+def _start(**options: Any) -> None:
+    """A Ray on this machine; on a busy one its processes may take longer to start than Ray is willing to wait."""
+    import ray
+
+    for attempt in range(START_ATTEMPTS):
+        try:
+            ray.init(address="local", include_dashboard=False, **options)
+            return
+        except Exception as error:  # Ray raises the base class
+            ray.shutdown()
+            if attempt == START_ATTEMPTS - 1:
+                raise RuntimeError(f"Ray did not start on this machine: {first_line(error)}") from error
 
 
 def node_name() -> str:
