@@ -1,0 +1,1 @@
+"""Computer hardware: environments over models that give what the published simulators give."""
