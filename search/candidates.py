@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 from scipy.stats import qmc
 
 from designopt.parameters import Array, Integer, Ordinal, Parameter, Real, Sequence, options
@@ -54,8 +55,8 @@ def fresh(space: DesignSpace, designs: Array, known: Array) -> NDArray[np.bool_]
     unit, taken = space.to_unit(designs), space.to_unit(known)
     new = np.zeros(len(unit), dtype=bool)
     new[np.unique(np.rint(unit / SAME), axis=0, return_index=True)[1]] = True
-    for row in taken:
-        new &= np.abs(unit - row).max(axis=1) > SAME
+    if len(taken):
+        new &= cKDTree(taken).query(unit, p=np.inf)[0] > SAME
     return new
 
 

@@ -30,6 +30,7 @@ def maximise(
     high: Array,
     screened: int,
     polished: int,
+    steps: int,
     like: Tensor,
 ) -> Array:
     """The design of greatest acquisition value that is not known yet, (1, d).
@@ -47,7 +48,8 @@ def maximise(
         low: (d,) lower corner, in the unit coding, of the box to stay in; moves between neighbours may leave it.
         high: its upper corner.
         screened: how many candidates are scored.
-        polished: how many of them move uphill.
+        polished: how many of them move uphill; with 0 the acquisition is called once only.
+        steps: of L-BFGS at most.
         like: a tensor of the type and on the device that the acquisition takes.
     """
 
@@ -59,19 +61,23 @@ def maximise(
         return np.where(np.isnan(values) | ~fresh(space, designs, known), -np.inf, values)
 
     pool = all_designs(space)
+    finite = pool is not None
     if pool is None:
         half = screened // 2
         filling = low + (high - low) * sobol(space.dim, 0, half, rng)
         near = np.clip(perturbed(space, centres, screened - half, rng), low, high)
         pool = space.from_unit(np.concatenate([filling, near]))
-        best = pool[np.argsort(-score(pool), kind="stable")[:polished]]
-        best = polish(space, acquisition, climb(space, score, best), like, low, high)
-        pool = np.concatenate([best, pool])
-    return first_fresh(space, pool[np.argsort(-score(pool), kind="stable")], known)
+    values = score(pool)
+    order = np.argsort(-values, kind="stable")
+    if polished and not finite:
+        best = polish(space, acquisition, climb(space, score, pool[order[:polished]]), like, low, high, steps)
+        pool, values = np.concatenate([best, pool]), np.concatenate([score(best), values])
+        order = np.argsort(-values, kind="stable")
+    return first_fresh(space, pool[order], known)
 
 
 def polish(
-    space: DesignSpace, acquisition: Acquisition, designs: Array, like: Tensor, low: Array, high: Array
+    space: DesignSpace, acquisition: Acquisition, designs: Array, like: Tensor, low: Array, high: Array, steps: int
 ) -> Array:
     """(k, d) designs moved uphill in their real columns within the box, each by its own run of L-BFGS."""
     real = np.flatnonzero(~space.discrete)
@@ -84,7 +90,7 @@ def polish(
         return -acquisition(X[:, None])
 
     bounds = list(zip(low[real].tolist(), high[real].tolist(), strict=True))
-    unit[:, real] = minimise(loss, unit[:, real], bounds, iterations=60, tolerance=1e-7)
+    unit[:, real] = minimise(loss, unit[:, real], bounds, iterations=steps, tolerance=1e-7)
     return space.from_unit(unit.cpu().numpy())
 
 

@@ -124,7 +124,9 @@ def find(space, acquisition, known, screened=64, polished=3, box=None, centre=No
     centres = np.full((1, space.dim), 0.5) if centre is None else centre
     box = box or everywhere(space)
     rng = np.random.default_rng(0)
-    return maximise(space, acquisition, centres, known, rng, screened=screened, polished=polished, like=LIKE, **box)
+    return maximise(
+        space, acquisition, centres, known, rng, screened=screened, polished=polished, steps=60, like=LIKE, **box
+    )
 
 
 def test_finds_the_maximum_over_mixed_columns():
@@ -172,7 +174,7 @@ def test_climbing_ignores_neighbours_without_a_value():
 def test_polish_moves_real_columns_only():
     start = np.array([[0.9, 2.0, 5.0, 1.0, 0.0, 0.0, 0.0]])
     target = [0.1, 7.0, 300.0, 8.0, 2.0, 1.0, 1.0]
-    moved = polish(MIXED, peak(MIXED, target), start, LIKE, np.zeros(7), np.ones(7))
+    moved = polish(MIXED, peak(MIXED, target), start, LIKE, np.zeros(7), np.ones(7), 60)
     assert moved[0, 0] == pytest.approx(0.1, abs=1e-4)
     assert np.array_equal(moved[:, 1:], start[:, 1:])
 

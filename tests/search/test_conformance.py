@@ -8,7 +8,7 @@ from designopt.testing import MixedProblem, check_searcher
 
 # Backends that need a structured environment are checked beside that environment.
 GENERAL = {name for name in do.backends() if do.backend(name).requires == (do.DesignEnv,)}
-EXPENSIVE = {"gp", "scbo"}  # an ask fits models, which takes a good part of a second
+EXPENSIVE = {"agp", "gp", "pfn", "scbo"}  # an ask fits models, which takes a good part of a second
 
 
 @pytest.mark.parametrize("name", sorted(GENERAL - EXPENSIVE))

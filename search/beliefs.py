@@ -1,0 +1,169 @@
+"""What a Bayesian search believes: models of all outputs, and designs that count as evaluated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from designopt.parameters import Array
+from designopt.surrogates.gp import fit_gp
+from designopt.surrogates.warp import Warp, fit_warped, marginal_warps
+
+SURROGATES = ("gp", "pfn", "agp")
+
+
+class Conditioned(Protocol):
+    """A model that has seen data; inputs are unit-coded designs."""
+
+    def posterior(self, X: Tensor) -> Any:
+        """X: (..., q, d) -> BoTorch posterior over (..., q, outputs)."""
+
+    def condition(self, X: Tensor, Y: Tensor) -> Conditioned:
+        """The model that has also seen X: (p, d) and their outputs Y: (p, outputs)."""
+
+
+class Surrogate(Protocol):
+    """How models come from data."""
+
+    @property
+    def most_points(self) -> float:
+        """The longest history that it can take in."""
+
+    def plain(self, X: Tensor, Y: Tensor) -> Conditioned:
+        """Models of outputs Y (n, m) as they are."""
+
+    def warped(self, X: Tensor, Y: Array, pivots: Array) -> tuple[Conditioned, Tensor, list[Warp]]:
+        """Models of warped outputs, the warped outputs (n, m), and the m warpings, each around its pivot."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Gaussian processes fitted to the data, output by output."""
+
+    categorical: NDArray[np.bool_]
+    most_points: float = float("inf")
+
+    def plain(self, X: Tensor, Y: Tensor) -> Conditioned:
+        """See ``Surrogate``."""
+        return fit_gp(X, Y, self.categorical)
+
+    def warped(self, X: Tensor, Y: Array, pivots: Array) -> tuple[Conditioned, Tensor, list[Warp]]:
+        """See ``Surrogate``."""
+        model, warps = fit_warped(X, Y, pivots, self.categorical)
+        return model, model.Y, warps
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A network that reads the data in context.
+
+    Attributes:
+        network: a loaded ``PFN`` or ``AmortizedGP``.
+        categorical: (d,) which columns are categories.
+    """
+
+    network: Any
+    categorical: NDArray[np.bool_]
+
+    @property
+    def most_points(self) -> float:
+        """The longest context of its training."""
+        return float(self.network.most_points)
+
+    def plain(self, X: Tensor, Y: Tensor) -> Conditioned:
+        """See ``Surrogate``."""
+        model: Conditioned = self.network.condition_on(X, Y, self.categorical)
+        return model
+
+    def warped(self, X: Tensor, Y: Array, pivots: Array) -> tuple[Conditioned, Tensor, list[Warp]]:
+        """See ``Surrogate``."""
+        warps = marginal_warps(Y, pivots)
+        Z = torch.as_tensor(np.stack([warp(y) for warp, y in zip(warps, Y.T, strict=True)], axis=1)).to(X)
+        return self.plain(X, Z), Z, warps
+
+
+@cache
+def shipped(name: str, device: str) -> Any:
+    """The network of that name with the weights that come with designopt, loaded once per process."""
+    if name == "pfn":
+        from designopt.surrogates.pfn.pfn import PFN
+
+        return PFN.load(device=device)
+    from designopt.surrogates.amortized_gp import AmortizedGP
+
+    return AmortizedGP.load(device=device)
+
+
+@dataclass(frozen=True)
+class Beliefs:
+    """Models, and the designs that count as evaluated: those told, then others with the outcome expected of them.
+
+    Attributes:
+        model: of the warped outputs, losses first.
+        evaluable: of -1 where evaluations succeeded and 1 where they did not; None when all did.
+        X, Z: (n, d) designs in the unit coding and their (n, m + k) warped outputs.
+        limits: (k,) values up to which warped constraints hold.
+        warps: of the losses.
+    """
+
+    model: Conditioned
+    evaluable: Conditioned | None
+    X: Tensor
+    Z: Tensor
+    limits: Tensor
+    warps: list[Warp]
+
+    def expecting(self, X: Tensor) -> Beliefs:
+        """The beliefs held if the designs (p, d) turned out as expected."""
+        if len(X) == 0:
+            return self
+        Z = expected(self.model, X)
+        return replace(self, model=self.model.condition(X, Z), X=torch.cat([self.X, X]), Z=torch.cat([self.Z, Z]))
+
+    def failing(self, X: Tensor, surrogate: Surrogate) -> Beliefs:
+        """The beliefs of one who knows, too, that the designs (p, d) have no values.
+
+        Their neighbours are likely to have none either. That none came is no reason to go there and see, so ``model``
+        rests on expected ones there.
+        """
+        if len(X) == 0:
+            return self
+        labels = self.X.new_ones(len(self.X) + len(X), 1)
+        labels[: len(self.X)] = -1.0
+        evaluable = surrogate.plain(torch.cat([self.X, X]), labels)
+        return replace(self, model=self.model.condition(X, expected(self.model, X)), evaluable=evaluable)
+
+
+def expected(model: Conditioned, X: Tensor) -> Tensor:
+    """X: (p, d) -> (p, m + k) posterior means; to condition a model on them does not move its mean elsewhere."""
+    mean: Tensor = model.posterior(X[:, None]).mean[:, 0]
+    return mean
+
+
+def memorable(losses: Array, violation: Array, n: int) -> NDArray[np.int64]:
+    """Which n of more told designs a network is shown, sorted.
+
+    A third are the best (feasible ones by loss, then infeasible ones by violation), a third the others nearest to the
+    boundary of what is feasible, the rest those told last.
+
+    Args:
+        losses: (N,), in the order of telling.
+        violation: (N,) of the constraints, less than 0 by the distance to the nearest where all hold.
+        n: less than N.
+    """
+    best = np.lexsort((losses, np.maximum(violation, 0.0)))
+    near = np.argsort(np.abs(violation), kind="stable")
+    last = np.arange(len(losses))[::-1]
+    kept: dict[int, None] = {}
+    for order, size in ((best, n // 3), (near, 2 * (n // 3)), (last, n)):
+        for row in order.tolist():
+            if len(kept) == size:
+                break
+            kept[row] = None
+    return np.sort(np.fromiter(kept, dtype=np.int64))
