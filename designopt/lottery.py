@@ -7,7 +7,6 @@ docs/lottery.md defines every number. Protocol after [Krishnan2023] ArchGym, ISC
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -125,8 +124,8 @@ def _hypervolume_curve(losses: Array, feasible: ArrayLike, point: Array) -> Arra
 def compare(table: pd.DataFrame) -> pd.DataFrame:
     """Studies at an equal budget: the smallest that any study on the same environment has.
 
-    Left out are studies that wait, still run or were interrupted before that budget. One that ended, was stopped or failed
-    before it keeps what it had found.
+    Left out are studies that wait, still run or were interrupted before that budget. One that ended, was stopped or
+    failed before it keeps what it had found.
 
     Adds to the columns of ``studies``:
         equal_budget: evaluations counted.
@@ -257,5 +256,5 @@ def best_configurations(compared: pd.DataFrame) -> pd.DataFrame:
         worth = part.groupby("configuration")["closed"].mean()
         best = part[part["configuration"] == worth.idxmax()].iloc[0]
         rows.append({"env": env, "backend": backend, "configuration": best["configuration"], "worth": worth.max()})
-        rows[-1]["hyperparameters"] = json.dumps(best["hyperparameters"])
+        rows[-1]["hyperparameters"] = best["hyperparameters"]
     return pd.DataFrame(rows)

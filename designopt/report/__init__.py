@@ -4,6 +4,7 @@ from designopt.report.figures import constraints, convergence, pareto
 from designopt.report.html import write_report
 from designopt.report.picture import save_convergence
 from designopt.report.progress import ProgressDisplay
+from designopt.report.sweep_page import write_sweep_report
 from designopt.report.table import best_table, print_result
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "print_result",
     "save_convergence",
     "write_report",
+    "write_sweep_report",
 ]

@@ -192,7 +192,7 @@ def test_winning_ticket_is_the_configuration_with_the_best_mean():
     best = lottery.best_configurations(lottery.compare(table(*rows))).set_index("backend").loc["ga"]
     assert best["configuration"] == "c01"
     assert best["worth"] == pytest.approx(0.55)
-    assert best["hyperparameters"] == '{"name": "c01"}'
+    assert best["hyperparameters"] == {"name": "c01"}
 
 
 # Variance split ---------------------------------------------------------------------------------------------------
