@@ -13,6 +13,7 @@ width could not tell 1e-3 from 1e-2 near an evaluated design.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -58,7 +59,7 @@ class Anchors:
 
     @classmethod
     def fit(cls, theta: Hyperparameters, X: Tensor, y: Tensor) -> Anchors:
-        """X: (B, n, d), y: (B, n) standardised outputs; in double precision, whatever is kept for queries in single."""
+        """X: (B, n, d), y: (B, n) standardised outputs, both in double precision."""
         eye = torch.eye(X.shape[-2], dtype=torch.double, device=X.device)
         r = theta.distances(X, X) * (1 - eye)
         covariance = torch.stack([theta.covariance(r / stretch) for stretch in STRETCHES], dim=1)
@@ -70,9 +71,13 @@ class Anchors:
         precision = whitener.square().sum(-2)
         residual = weights / precision.sqrt()
         left_out = torch.stack([y[:, None] - weights / precision, -0.5 * precision.log(), residual])
-        single = {field.name: getattr(theta, field.name) for field in fields(theta) if field.name != "categorical"}
-        theta = replace(theta, **{name: value.float() for name, value in single.items()})
-        return cls(theta, X.float(), whitener.float(), weights.float(), r.float(), left_out.float())
+        return cls(theta, X, whitener, weights, r, left_out)
+
+    def single(self) -> Anchors:
+        """The same in single precision, which is enough for each query by itself."""
+        theta = _each(self.theta, Tensor.float)
+        rest = (self.X, self.whitener, self.weights, self.distances, self.left_out)
+        return Anchors(theta, *(value.float() for value in rest))
 
     def predict(self, r: Tensor) -> tuple[Tensor, Tensor]:
         """r: (B, q, n) distances to the context -> means and variances of observations, (B, A, q)."""
@@ -85,30 +90,28 @@ class Anchors:
     def joint(self, X: Tensor) -> Tensor:
         """X: (b, q, d) -> (B, b, q, q) posterior covariances of the first process, without noise, of each q designs."""
         b, q, d = X.shape
-        flat = X.reshape(1, b * q, d)
-        cross = self.theta.covariance(self.theta.distances(flat, self.X))
+        cross = self.theta.covariance(self.theta.distances(X.reshape(1, b * q, d), self.X))
         white = (cross @ self.whitener[:, 0].mT).unflatten(-2, (b, q))
-        # Distances within each group: the B contexts' hyper-parameters, once for each of the b groups.
-        theta = replace(
-            self.theta,
-            **{
-                name: getattr(self.theta, name).repeat_interleave(b, dim=0)
-                for name in (field.name for field in fields(self.theta))
-                if name != "categorical"
-            },
-        )
+        # Distances within a group need the hyper-parameters of each context once for each group.
+        theta = _each(self.theta, lambda value: value.repeat_interleave(b, dim=0))
         groups = X.repeat(len(white), 1, 1)
-        prior = theta.covariance(theta.distances(groups, groups) * (1 - torch.eye(q, device=X.device)))
-        variance = 1e-6 * self.theta.scale[:, None, None, None]
-        posterior: Tensor = prior.unflatten(0, (-1, b)) - white @ white.mT + variance
+        prior = theta.covariance(theta.distances(groups, groups)).unflatten(0, (-1, b))
+        posterior: Tensor = (1 + 1e-6) * prior - white @ white.mT
         return posterior
+
+
+def _each(theta: Hyperparameters, change: Callable[[Tensor], Tensor]) -> Hyperparameters:
+    """All hyper-parameters changed in the same way, except for which parameters are categories."""
+    names = [field.name for field in fields(theta) if field.name != "categorical"]
+    return replace(theta, **{name: change(getattr(theta, name)) for name in names})
 
 
 @dataclass(frozen=True)
 class AnchoredContext:
     """What queries need of B contexts."""
 
-    anchors: Anchors
+    exact: Anchors  # in double precision, for joint predictions
+    anchors: Anchors  # in single
     described: Tensor  # (B, g) what all tokens of a context share
     range: tuple[Tensor, Tensor]  # (B,) least and greatest output
     keys: list[Tensor]  # of every layer, (B, heads, n, width / heads)
@@ -156,7 +159,8 @@ class AnchoredNetwork(nn.Module):
         """
         n, d = X.shape[-2:]
         X, y = X.double(), y.double()
-        anchors = Anchors.fit(self.inference(X, y, categorical, STEPS)[-1].theta, X, y)
+        exact = Anchors.fit(self.inference(X, y, categorical, STEPS)[-1].theta, X, y)
+        anchors = exact.single()
         theta, y = anchors.theta, y.float()
         mean, log_deviation, residual = anchors.left_out
         fit = (-0.5 * residual**2 - log_deviation).mean(-1)  # (B, A) leave-one-out log density
@@ -186,7 +190,7 @@ class AnchoredNetwork(nn.Module):
             keys.append(key)
             values.append(value)
             tokens = layer(tokens, key, value, r)
-        return AnchoredContext(anchors, described, (y.amin(-1), y.amax(-1)), keys, values)
+        return AnchoredContext(exact, anchors, described, (y.amin(-1), y.amax(-1)), keys, values)
 
     def mixture(self, context: AnchoredContext, X: Tensor) -> Mixture:
         """X: (B, q, d)."""

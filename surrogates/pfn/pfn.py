@@ -207,11 +207,11 @@ class ConditionedPFN(Model):
                 f"q = {X.shape[-2]}; allowed: q = 1, or the anchored architecture"
             )
         q, d = X.shape[-2:]
-        covariance = self.context.anchors.joint(X.reshape(-1, q, d).float())[columns]  # (outputs, b, q, q)
+        covariance = self.context.exact.joint(X.reshape(-1, q, d).double())[columns]  # (outputs, b, q, q)
         deviation = covariance.diagonal(dim1=-2, dim2=-1).sqrt()
         correlation = covariance / (deviation[..., None] * deviation[..., None, :])
-        rounding = 1e-6 * torch.eye(q, dtype=torch.double, device=X.device)  # of single precision
-        root = psd_safe_cholesky(correlation.double() + rounding)
+        rounding = 1e-8 * torch.eye(q, dtype=torch.double, device=X.device)
+        root = psd_safe_cholesky(correlation + rounding)
         shaped: Tensor = root.transpose(0, 1).reshape(*X.shape[:-2], len(columns), q, q).to(X)
         return shaped
 
