@@ -34,6 +34,8 @@ class Result:
         workers: (n,) who evaluated it.
         finished: (n,) when its result was recorded, in seconds since 1970 (UTC); empty when that is not known.
         search, config, seed, command, versions: how to reproduce it.
+        bound: what the search proved that no design can beat, in the objective's own sign; None: nothing.
+        trace: what the search said about its course, rows of plain data; neither is kept in a store.
         search_seconds: wall seconds in ask and tell; ``evaluation_seconds`` sums over evaluations, whoever ran them.
     """
 
@@ -51,6 +53,8 @@ class Result:
     seed: int
     run_id: str
     search_seconds: float
+    bound: float | None = None
+    trace: list[dict[str, Any]] = field(default_factory=list)
     command: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     finished: Array = field(default_factory=lambda: np.empty(0))
@@ -190,6 +194,8 @@ class Result:
             "evaluation_seconds": self.evaluation_seconds,
             "status": {s: int((self.evaluation.status == s).sum()) for s in STATUSES if s in self.evaluation.status},
         }
+        if self.bound is not None:
+            facts["bound"] = self.bound
         if self.best_row is None and len(self.objectives) == 1:
             facts["least_infeasible"] = self.least_infeasible
         if len(self.objectives) > 1:

@@ -96,6 +96,7 @@ class Study:
         self._exhausted = self._stopped = False
         self.end = "finished"
         self._deadline = float("inf") if seconds is None else time.monotonic() + seconds
+        searcher.deadline = self._deadline
         try:
             self._check_limits()
             self.store = Store(store) if isinstance(store, str | PathLike) else store
@@ -301,6 +302,8 @@ class Study:
             seed=self.searcher.seed,
             run_id=self.run_id,
             search_seconds=self.search_seconds,
+            bound=self.searcher.bound,
+            trace=self.searcher.trace,
             command=command_line(),
             versions=versions(),
             finished=finished,

@@ -181,3 +181,20 @@ class PricedRecourse(AffineRecourse, Protocol):
     def price(self, cost: Array) -> Array:
         """(r,) costs -> the whole-numbered recourse (r,) with the least, within the rows that no design enters."""
         ...
+
+
+@runtime_checkable
+class ItemFeatures(AffineRecourse, Protocol):
+    """One whose design and scenario have an entry an item, and whose items can be described to a network."""
+
+    def item_features(self) -> Array:
+        """(d, F) numbers of order one that describe the items, relative to the instance."""
+        ...
+
+    def value_scale(self) -> float:
+        """What second-stage costs are divided by to be of order one."""
+        ...
+
+    def relaxed_values(self, X: Array, Xi: Array) -> Array:
+        """As ``second_stage_values`` with the recourse relaxed: never worse."""
+        ...

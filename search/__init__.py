@@ -3,6 +3,7 @@
 from designopt.registry import register_backend
 
 register_backend("agp", "designopt.search.bayesian:AGPSearch")
+register_backend("aco", "designopt.search.ant_colony:AntColonySearch")
 register_backend("ccg", "designopt.search.robust.ccg:CCGSearch")
 register_backend("cmaes", "designopt.search.optuna:CMAESSearch")
 register_backend("de", "designopt.search.evolution:DESearch")
@@ -14,6 +15,7 @@ register_backend("neur2ro", "designopt.search.robust.neur2ro:Neur2ROSearch")
 register_backend("nominal", "designopt.search.robust.nominal:NominalSearch")
 register_backend("nsga2", "designopt.search.evolution:NSGA2Search")
 register_backend("pfn", "designopt.search.bayesian:PFNSearch")
+register_backend("ppo", "designopt.search.reinforcement:PPOSearch")
 register_backend("price_and_branch", "designopt.search.robust.price_and_branch:PriceAndBranchSearch")
 register_backend("random", "designopt.search.random:RandomSearch")
 register_backend("relaxed_recourse", "designopt.search.robust.relaxed_recourse:RelaxedRecourseSearch")

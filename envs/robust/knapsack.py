@@ -84,10 +84,39 @@ class RobustKnapsack(DesignEnv):
     def second_stage_values(self, X: Array, Xi: Array) -> Array:
         """Profits (s,) of designs X (s, d) under scenarios Xi (s, d), on all threads that numba has."""
         k, kept = self.instance, np.asarray(X) > 0.5
-        saved = knapsack_recourse.solve_many(
+        return np.asarray(kept @ (k.profit - k.outsourcing_cost) + self._solve_many(kept, Xi)[0])
+
+    def relaxed_values(self, X: Array, Xi: Array) -> Array:
+        """Profits (s,) if parts of items could be produced and repaired, an upper bound of ``second_stage_values``."""
+        k, kept = self.instance, np.asarray(X) > 0.5
+        multiplier = self._solve_many(kept, Xi)[1][:, None]
+        produce = k.outsourcing_cost - k.degradation * Xi - multiplier * k.weight
+        repair = k.outsourcing_cost - multiplier * (k.weight + k.repair_weight)
+        gains = np.maximum(0.0, np.maximum(produce, repair)) + k.profit - k.outsourcing_cost
+        return np.asarray(multiplier[:, 0] * k.capacity + (kept * gains).sum(axis=1))
+
+    def _solve_many(self, kept: NDArray[np.bool_], Xi: Array) -> tuple[Array, Array]:
+        k = self.instance
+        saved, multipliers = knapsack_recourse.solve_many(
             k.weight, k.repair_weight, k.outsourcing_cost, k.degradation, k.capacity, kept, np.asarray(Xi, dtype=float)
         )
-        return np.asarray(kept @ (k.profit - k.outsourcing_cost) + saved)
+        return np.asarray(saved), np.asarray(multipliers)
+
+    def item_features(self) -> Array:
+        """Six numbers an item, (d, 6).
+
+        Weight and repair weight over the mean capacity an item has; outsourcing cost, profit and degradation over the
+        mean outsourcing cost; uncertainty budget over n.
+        """
+        k, n = self.instance, len(self.instance)
+        share = max(k.capacity, 1) / n
+        columns = [k.weight / share, k.repair_weight / share]
+        columns += [v / k.outsourcing_cost.mean() for v in (k.outsourcing_cost, k.profit, k.degradation)]
+        return np.stack([*columns, np.full(n, k.budget / n)], axis=1)
+
+    def value_scale(self) -> float:
+        """Sum of the outsourcing costs, which the second stage saves at most."""
+        return float(self.instance.outsourcing_cost.sum())
 
     def worst_case(
         self, x: Array, *, tolerance: float = 1e-6, cutoff: float | None = None, seconds: float | None = None

@@ -262,14 +262,16 @@ def solve_dp(c: Ints, t: Ints, f: Array, loss: Array, capacity: int) -> tuple[fl
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def solve_many(c: Ints, t: Ints, f: Array, p_hat: Array, capacity: int, X: NDArray[np.bool_], Xi: Array) -> Array:
-    """Saved costs (s,) of one instance for s pairs of committed items X (s, n) and scenarios Xi (s, n)."""
-    out = np.empty(len(X))
+def solve_many(
+    c: Ints, t: Ints, f: Array, p_hat: Array, capacity: int, X: NDArray[np.bool_], Xi: Array
+) -> tuple[Array, Array]:
+    """Saved costs (s,) and multipliers (s,) of one instance for pairs of committed items X and scenarios Xi (s, n)."""
+    out, multipliers = np.empty(len(X)), np.empty(len(X))
     for s in prange(len(X)):
         kept = np.flatnonzero(X[s])
         loss = p_hat[kept] * Xi[s][kept]
-        value, _, _ = _core(c[kept], t[kept], f[kept], loss, capacity, 4_000_000)
+        value, _, multiplier = _core(c[kept], t[kept], f[kept], loss, capacity, 4_000_000)
         if np.isnan(value):
             value = _dp_row(c[kept], t[kept], f[kept], loss, capacity, np.empty(capacity + 1))
-        out[s] = value
-    return out
+        out[s], multipliers[s] = value, multiplier
+    return out, multipliers
