@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import torch
 from torch import Generator, Tensor
@@ -19,8 +19,8 @@ CONTEXT = (4, 200)
 STEPS = (3, 8)
 """Of inference; with a fixed number the network is worse at any other."""
 QUERIES, POINTS, LIMIT = 32, 2048, 12.0
-WIDE_SHARE = 0.5
-"""Of the training batches; the others are of the HEBO+ prior."""
+PRIORS = (HEBO_PLUS, replace(WIDE, categorical=0.3))
+"""Each of half of the training batches."""
 
 
 def loss(network: InferenceNetwork, rng: Generator) -> Tensor:
@@ -33,11 +33,9 @@ def loss(network: InferenceNetwork, rng: Generator) -> Tensor:
     shortest, longest = map(math.log, CONTEXT)
     n = round(math.exp(shortest + (longest - shortest) * float(torch.rand((), generator=rng, device=rng.device))))
     batch = min(64, max(4, POINTS // (n + QUERIES)))
-    prior = WIDE if float(torch.rand((), generator=rng, device=rng.device)) < WIDE_SHARE else HEBO_PLUS
-    tasks = prior.sample(batch, n + QUERIES, d, rng)
+    tasks = PRIORS[between(0, 1)].sample(batch, n + QUERIES, d, rng)
     y = tasks.standardised(n, LIMIT)  # a few designs alike would give outputs of hundreds of deviations
-    categorical = torch.zeros(d, dtype=torch.bool, device=rng.device)
-    fits = network(tasks.X[:, :n], y[:, :n], categorical, steps)
+    fits = network(tasks.X[:, :n], y[:, :n], tasks.categorical, steps)
     losses = torch.stack([-fit.log_density(tasks.X[:, n:], y[:, n:]).mean() for fit in fits])
     return (losses.sum() + losses[-1]) / (steps + 1)
 

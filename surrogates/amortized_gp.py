@@ -19,8 +19,9 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from designopt.surrogates.gp import as_mask
-from designopt.surrogates.hyperparameters import JITTER, Conditioned
+from designopt.surrogates.hyperparameters import JITTER, Conditioned, Hyperparameters
 from designopt.surrogates.inference_network import Architecture, InferenceNetwork
+from designopt.surrogates.kernels import mixture
 from designopt.surrogates.training import load_state, read_weights
 
 WEIGHTS = Path(__file__).parent / "weights" / "agp.safetensors"
@@ -80,9 +81,16 @@ class AmortizedGP:
                 warnings.warn(f"{found} {kind}; the network was trained on at most {most}", stacklevel=2)
         center, unit = scales(Y)
         y = ((Y - center) / unit).mT
-        with torch.no_grad():
-            fit = self.network(X[None], y, as_mask(categorical, X), STEPS)[-1]
-        return ConditionedGP(fit, center, unit)
+        return ConditionedGP(self._fit(X, y, as_mask(categorical, X)), center, unit)
+
+    def infer(self, X: Tensor, y: Tensor, categorical: Tensor) -> Hyperparameters:
+        """What is inferred from designs X (n, d) and standardised outputs y (m, n)."""
+        return self._fit(X, y, categorical).theta
+
+    @torch.no_grad()
+    def _fit(self, X: Tensor, y: Tensor, categorical: Tensor) -> Conditioned:
+        fit: Conditioned = self.network(X[None], y, categorical, STEPS)[-1]
+        return fit
 
 
 class ConditionedGP(Model):
@@ -184,7 +192,7 @@ class ConditionedGP(Model):
         theta = self.theta.rows(torch.arange(m, device=X.device).repeat_interleave(b))
         repeated = groups.repeat(m, 1, 1)
         eye = torch.eye(q).to(X)
-        prior, _ = theta.covariance_and_slope(theta.squared_distances(repeated, repeated) * (1 - eye))
+        prior = mixture(theta.squared_distances(repeated, repeated) * (1 - eye), theta.factors)
         # Equal designs have a singular covariance, which the noise at each keeps decomposable.
         noise = self.theta.noise if noisy else JITTER * self.theta.scale
         covariance = prior.reshape(m, b, q, q) - explained @ explained.mT + noise[:, None, None, None] * eye
@@ -198,7 +206,7 @@ class ConditionedGP(Model):
 
     def _explained(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """X: (p, d) -> standardised means (m, p), and rows (m, p, n) whose products the data take from the prior."""
-        cross, _ = self.theta.covariance_and_slope(self.theta.squared_distances(X[None], self.X[None]))
+        cross = mixture(self.theta.squared_distances(X[None], self.X[None]), self.theta.factors)
         mean = self.theta.mean[:, None] + (cross @ self._weights)[..., 0]
         return mean, cross @ self._whitener.mT
 

@@ -163,7 +163,7 @@ class _Fixed(Standardize):
         return super().train(False)
 
 
-def fit_gp(X: Tensor, Y: Tensor, categorical: ArrayLike | None = None) -> IndependentGPs:
+def fit_gp(X: Tensor, Y: Tensor, categorical: ArrayLike | None = None, warm_start: str | None = None) -> IndependentGPs:
     """Independent Gaussian processes, hyper-parameters at the mode of their posterior.
 
     All outputs are fitted at once: one batched likelihood, and an L-BFGS run of its own for each output.
@@ -172,15 +172,23 @@ def fit_gp(X: Tensor, Y: Tensor, categorical: ArrayLike | None = None) -> Indepe
         X: (n, d) designs in the unit coding, n >= 1, double precision.
         Y: (n, m) outputs, finite; standardised inside.
         categorical: (d,) which columns are categories, compared by equality; none by default.
+        warm_start: "agp" begins where the amortised Gaussian process ends, in place of fixed values; what that is
+            worth is measured in docs/benchmarks/gp_warm_start.md.
 
     Returns:
         A BoTorch model, ``posterior(X)`` in the units of Y.
+
+    Raises:
+        ValueError: another warm start.
     """
+    if warm_start not in (None, "agp"):
+        raise ValueError(f"warm_start = {warm_start!r}; allowed: None, 'agp'")
     mask = as_mask(categorical, X)
     scaler = Standardize(Y.shape[-1])
     y = scaler(Y)[0].mT
     squares = distances(X[:, None], X, mask)
-    theta = fit_hyperparameters(initial_hyperparameters(X.shape[-1], y), squares, y)
+    start = amortized_hyperparameters(X, y, mask) if warm_start else initial_hyperparameters(X.shape[-1], y)
+    theta = fit_hyperparameters(start, squares, y)
     return IndependentGPs(X, Y, mask, theta, scaler)
 
 
@@ -194,6 +202,15 @@ def initial_hyperparameters(d: int, y: Tensor) -> Tensor:
     """(m, d + 3) where to begin for outputs y (m, n): length-scales below the prior's mean, some noise."""
     start = [lengthscale_prior(d)[0] - 1.0] * d + [SCALE_PRIOR[0], math.log(1e-4), 0.0]
     return y.new_tensor(start).repeat(len(y), 1)
+
+
+def amortized_hyperparameters(X: Tensor, y: Tensor, categorical: Tensor) -> Tensor:
+    """(m, d + 3) what the shipped network makes of designs X (n, d) and standardised outputs y (m, n)."""
+    from designopt.surrogates.amortized_gp import AmortizedGP
+
+    theta = AmortizedGP.load(device=X.device.type).infer(X, y, categorical)
+    others = torch.stack([theta.log_scale, theta.log_noise, theta.mean], dim=-1)
+    return torch.cat([-0.5 * theta.log_weights, others], dim=-1)
 
 
 def fit_hyperparameters(start: Tensor, squares: Tensor, y: Tensor, iterations: int = 100) -> Tensor:

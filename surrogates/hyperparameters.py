@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from designopt.surrogates.kernels import FAMILY, correlations, dot, mixture, squared_distances
+from designopt.surrogates.kernels import FAMILY, Mixture, dot, mixture, mixture_in_parts, squared_distances
 
 JITTER = 1e-8
 """Added to the noise, in units of the process's variance: enough for a thousand identical designs in doubles."""
@@ -102,11 +102,12 @@ class Hyperparameters:
 
     def covariance(self, r: Tensor) -> Tensor:
         """Of values without noise at distances r (B, p, n)."""
-        return self.covariance_and_slope(r**2)[0]
+        return mixture(r**2, self.factors)
 
-    def covariance_and_slope(self, r2: Tensor) -> tuple[Tensor, Tensor]:
-        """Of values without noise at squared distances r2 (B, p, n), and its derivative by r2, without a graph."""
-        return mixture(r2, self.scale[:, None] * self.shares)
+    @property
+    def factors(self) -> Tensor:
+        """(B, 4) variances of the kernels of ``kernels.FAMILY``."""
+        return self.scale[:, None] * self.shares
 
     def features(self) -> Tensor:
         """(B, 4) numbers of order one that describe the kernel."""
@@ -126,16 +127,14 @@ class Conditioned:
         theta: hyper-parameters.
         X: (B, n, d) designs, or (1, n, d) shared by all.
         y: (B, n) outputs.
-        r2: (B, n, n) squared distances.
-        slope: (B, n, n) derivative of the covariance by r2.
+        mixed: covariances (B, n, n) of noise-free outputs.
         cholesky: (B, n, n) lower factor of the covariance of the outputs.
     """
 
     theta: Hyperparameters
     X: Tensor
     y: Tensor
-    r2: Tensor
-    slope: Tensor
+    mixed: Mixture
     cholesky: Tensor
 
     @classmethod
@@ -144,13 +143,13 @@ class Conditioned:
         n = y.shape[-1]
         eye = torch.eye(n, dtype=y.dtype, device=y.device)
         r2 = theta.squared_distances(X, X) * (1 - eye)
-        covariance, slope = theta.covariance_and_slope(r2)
-        cholesky = torch.linalg.cholesky(covariance + theta.noise[:, None, None] * eye)
-        return cls(theta, X, y, r2, slope, cholesky)
+        mixed = mixture_in_parts(r2, theta.factors)
+        cholesky = torch.linalg.cholesky(mixed.covariance + theta.noise[:, None, None] * eye)
+        return cls(theta, X, y, mixed, cholesky)
 
     def predict(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """X: (B, q, d) -> means (B, q) and variances (B, q) of outputs, noise included."""
-        cross, _ = self.theta.covariance_and_slope(self.theta.squared_distances(self.X, X))
+        cross = mixture(self.theta.squared_distances(self.X, X), self.theta.factors)
         centred = (self.y - self.theta.mean[:, None])[..., None]
         white = torch.linalg.solve_triangular(self.cholesky, torch.cat([cross, centred], dim=-1), upper=False)
         explained, residual = white[..., :-1], white[..., -1:]
@@ -173,7 +172,7 @@ class Conditioned:
         alpha = precision @ centred
         by_covariance = 0.5 * (alpha * alpha.mT - precision)
         weights, Z = theta.log_weights.exp(), theta.warped(self.X)
-        by_r2 = by_covariance * self.slope
+        by_r2 = by_covariance * self.mixed.slope
         row = by_r2.sum(-1, keepdim=True)
         pull = row * Z - by_r2 @ Z  # half the derivative by each coordinate, before its weight
         log_weights = 2 * weights * (Z * pull).sum(-2)  # sum of by_r2 times the weighted squared differences
@@ -183,7 +182,7 @@ class Conditioned:
                 "bij,bijk->bk", by_r2, differing.expand(len(by_r2), -1, -1, -1)
             )
         bends = 4 * weights * (pull * theta.warping_slope(self.X)).sum(-2)
-        members = torch.stack([dot(by_covariance, member) for member in correlations(self.r2)], dim=-1)
+        members = torch.stack([dot(by_covariance, member) for member in self.mixed.members], dim=-1)
         members = theta.scale[:, None] * members
         log_scale = (theta.shares * members).sum(-1)
         trace = by_covariance.diagonal(dim1=-2, dim2=-1).sum(-1)

@@ -37,6 +37,7 @@ class Tasks:
         kernel: (b,) positions in ``kernels.KERNELS``.
         warp: (b, d, 2) Kumaraswamy parameters; the process lives on 1 - (1 - x^a)^b; (1, 1) is no warping.
         tilt: (b, 2) deviations of the coefficients of a linear and of a quadratic trend.
+        categorical: (d,) columns of X that hold positions of choices, compared by equality.
     """
 
     X: Tensor
@@ -47,6 +48,7 @@ class Tasks:
     kernel: Tensor
     warp: Tensor
     tilt: Tensor
+    categorical: Tensor
 
     def standardised(self, context: int, limit: float = float("inf")) -> Tensor:
         """(b, n) outputs in units of the mean and deviation of the first ``context``, at most +-``limit``."""
@@ -56,10 +58,16 @@ class Tasks:
 
     def covariance(self) -> Tensor:
         """(b, n, n) of the outputs given the hyper-parameters, noise and trend included."""
-        r2 = kernels.squared_distances(*[kumaraswamy(self.X, self.warp) / self.lengthscale[:, None]] * 2)
+        X = torch.where(self.categorical, 0.5, self.X)
+        Z = kumaraswamy(X, self.warp) / self.lengthscale[:, None]
+        r2 = kernels.squared_distances(Z, Z)
+        for column in torch.nonzero(self.categorical)[:, 0].tolist():
+            choice = self.X[..., column]
+            differs = choice[:, :, None] != choice[:, None]
+            r2 = r2 + differs / self.lengthscale[:, column, None, None] ** 2
         members = torch.stack(kernels.correlations(r2)[:-1], dim=1)
         correlation = members[torch.arange(len(r2), device=r2.device), self.kernel]
-        centred = (self.X - 0.5) * (12 / self.X.shape[-1]) ** 0.5
+        centred = (X - 0.5) * (12 / self.X.shape[-1]) ** 0.5
         inner = centred @ centred.mT
         linear, quadratic = self.tilt.square()[..., None, None].unbind(1)
         covariance: Tensor = self.outputscale[:, None, None] * correlation + linear * inner + quadratic * inner**2
@@ -79,6 +87,7 @@ class GaussianProcessPrior:
         trend: share of functions with a linear and a quadratic trend.
         warped: share of functions whose parameters are warped.
         clustered: share of functions with half their designs close to one of the others, as a search leaves them.
+        categorical: probability that about half of the parameters, the same of all functions, are choices.
     """
 
     kernels: tuple[float, float, float] = (1.0, 0.0, 0.0)
@@ -87,6 +96,7 @@ class GaussianProcessPrior:
     trend: float = 0.0
     warped: float = 0.0
     clustered: float = 0.0
+    categorical: float = 0.0
 
     def sample(self, b: int, n: int, d: int, rng: Generator) -> Tasks:
         """Draw b functions of d parameters at n designs each, on the device of ``rng`` in double precision."""
@@ -128,9 +138,12 @@ class GaussianProcessPrior:
         kernel = torch.multinomial(shares, b, replacement=True, generator=rng)
         warp = torch.where(some(self.warped, 1, 1), torch.exp(0.75 * normal(b, d, 2)), 1.0)
         tilt = torch.where(some(self.trend, 1), outputscale[:, None].sqrt() * torch.exp(normal(b, 2)), 0.0)
-
-        tasks = Tasks(X, X[..., 0], lengthscale, outputscale, log_noise.exp(), kernel, warp, tilt)
-        return replace(tasks, Y=_correlated(tasks.covariance(), normal(b, n)))
+        white = normal(b, n)
+        categorical = (uniform(d) < 0.5) & (uniform(1) < self.categorical)
+        choices = torch.randint(2, 7, (b, 1, d), generator=rng, device=device)
+        X = torch.where(categorical, (X * choices).floor().minimum(choices - 1.0), X)
+        tasks = Tasks(X, X[..., 0], lengthscale, outputscale, log_noise.exp(), kernel, warp, tilt, categorical)
+        return replace(tasks, Y=_correlated(tasks.covariance(), white))
 
 
 def _correlated(covariance: Tensor, white: Tensor) -> Tensor:
