@@ -1,0 +1,1 @@
+"""DRAM memory controller: which design runs a memory trace fast and with little energy."""
