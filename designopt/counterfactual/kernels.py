@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp"})  # type: ignore[misc]
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz", "arcp"})
 def mean_of_nearest(designs, anchor, columns, terms, base, weights, categorical, k):  # type: ignore[no-untyped-def]
     """Designs (n, d), anchor (d,), columns and terms (d, m), base (m,), weights and categorical (d,) -> (n,)."""
     n, d = designs.shape

@@ -181,7 +181,7 @@ class Problem:
         designs = np.clip(designs, self.low, self.high)
         if self.space.discrete.any():
             designs = np.where(self.free, self.snap(designs), designs)
-        near = np.abs(designs - self.query) <= self._tolerance
+        near = (np.abs(designs - self.query) <= self._tolerance) & (self.start == self.query)
         designs = np.where(near, self.query, designs)
         for where, other, values in self._conditions:
             idle = ~np.isin(designs[:, other], values)

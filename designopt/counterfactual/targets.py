@@ -82,9 +82,15 @@ class OneOf:
     def violation(self, name: str, outputs: Outputs) -> Array:
         """(n,)."""
         if name in outputs:
-            met = np.isin(np.asarray(outputs[name]).astype(str), [str(value) for value in self.allowed])
-            return np.where(met, 0.0, 1.0)
+            return np.where(self._member(np.asarray(outputs[name])), 0.0, 1.0)
         return self._probable(name, outputs).violation(name, outputs)
+
+    def _member(self, values: NDArray[Any]) -> NDArray[np.bool_]:
+        if values.dtype.kind in "fiub":
+            known = {"True": 1.0, "False": 0.0}
+            texts = [known.get(str(value), str(value)) for value in self.allowed]
+            return np.isin(values.astype(np.float64), [float(t) for t in texts if _is_number(t)])
+        return np.isin(values.astype(str), [str(value) for value in self.allowed])
 
     def slope(self, name: str, outputs: Outputs) -> dict[str, Array]:
         """Output -> (n,); none without class probabilities."""
@@ -121,7 +127,7 @@ class MostProbable:
 
     def slope(self, name: str, outputs: Outputs) -> dict[str, Array]:
         """Output -> (n,)."""
-        slopes = {}
+        slopes: dict[str, Array] = {}
         for names, sign in ((self.preferred, -1.0), (self.others, 1.0)):
             best = self._columns(names, outputs).argmax(axis=0)
             slopes |= {output: np.where(best == i, sign, 0.0) for i, output in enumerate(names)}
@@ -229,6 +235,14 @@ def parse(name: str, text: Any) -> Target:
         if match := re.fullmatch(r"in\s+[\[{(]?(.+?)[\]})]?", words):
             return OneOf(tuple(value.strip().strip("'\"") for value in match[1].split(",")))
     raise ValueError(f"target {name!r} = {text!r} is not understood; allowed: {_ALLOWED}")
+
+
+def _is_number(text: Any) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def numbers(name: str, outputs: Outputs) -> Array:

@@ -1,4 +1,4 @@
-"""What a recommendation answers: designs, what changed in them, what they are predicted to do, and the whole archive."""
+"""What a recommendation answers: designs, what changed, what they are predicted to do, and the archive."""
 
 from __future__ import annotations
 
@@ -129,6 +129,11 @@ class Recommendation:
     def query(self) -> dict[str, Any]:
         """Feature -> the query's value."""
         return self.problem.space.decode(self.problem.query[None])[0]
+
+    @property
+    def query_outputs(self) -> dict[str, Any]:
+        """Output -> what the model predicts for the query itself."""
+        return {name: values[0] for name, values in self._model.outputs(self.problem.query[None]).items()}
 
     @property
     def changes(self) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from designopt.counterfactual.problem import Problem
 from designopt.parameters import Array
-from designopt.search.counterfactual.evolution import Evolution, symbols
+from designopt.search.counterfactual.evolution import Evolution, logarithmic, symbols
 from designopt.search.counterfactual.steps import Request, Stage, project
 
 OPTION_BONUS = 0.05
@@ -20,17 +20,18 @@ OPTION_BONUS = 0.05
 
 
 def gradient_beam(
-    problem: Problem, evolution: Evolution, *, width: int = 10, extensions: int = 10, steps: int = 2, depth: int = 13
+    problem: Problem, evolution: Evolution, *, budget: int, width: int = 10, extensions: int = 10, steps: int = 2
 ) -> Stage:
     """Extend each state by the features whose slopes promise most, re-fit all its changes by projection steps.
 
-    Ends after the first depth at which ``width`` states are valid.
+    Ends after the first depth at which ``width`` states are valid, or before one that the budget does not allow.
     """
     option, room_width = symbols(problem), np.where(problem.free, problem.high - problem.low, 1.0)
     answer = yield Request(problem.canonical(problem.start[None]), True)
     evolution.tell(answer.population)
     states, supports = answer.population.designs, problem.changed(answer.population.designs) & problem.free
-    for _ in range(min(depth, int(problem.free.sum()))):
+    spent = 2
+    for _ in range(int(problem.free.sum())):
         assert answer.slopes is not None
         missed = answer.violations > -1e-9
         slope = (np.nan_to_num(answer.slopes) * missed[:, :, None]).sum(axis=1) * room_width
@@ -45,6 +46,9 @@ def gradient_beam(
         designs, parents, extended = _with_options(problem, states, parents, columns, extended)
         first = _distinct(np.concatenate([extended, designs == problem.high], axis=1))
         designs, parents, extended = designs[first], parents[first], extended[first]
+        spent += (2 * steps - 1) * len(designs) + 2 * width
+        if spent > budget:
+            return
         movable = extended & ~option & problem.free
         # The parent's slopes serve for the first step: its values were kept.
         answer.violations, answer.slopes = answer.violations[parents], answer.slopes[parents]
@@ -63,28 +67,30 @@ def gradient_beam(
         answer = yield Request(states, True)
 
 
-def plain_beam(problem: Problem, evolution: Evolution, *, budget: int, depth: int = 13) -> Stage:
+def plain_beam(problem: Problem, evolution: Evolution, *, budget: int) -> Stage:
     """Try a few values of every unchanged feature of each state and keep the best; needs no gradients.
 
-    Width and values per feature follow the budget: about half of it is spent when six changes are needed.
-    Ends after the first depth at which half of the states are valid.
+    Width and values per feature follow the budget, which lasts for about six changes. Ends after the first depth at
+    which half of the states are valid, or before one that the budget does not allow.
     """
-    option, free = symbols(problem), np.flatnonzero(problem.free)
-    values = int(np.clip(math.sqrt(budget / (24 * len(free))), 1, 5))
+    option, log, free = symbols(problem), logarithmic(problem), np.flatnonzero(problem.free)
+    values = int(np.clip(math.sqrt(budget / (12 * len(free))), 1, 5))
     width = 2 * values
     answer = yield Request(problem.canonical(problem.start[None]))
     evolution.tell(answer.population)
     states, supports = answer.population.designs, problem.changed(answer.population.designs) & problem.free
-    for _ in range(min(depth, len(free))):
+    spent = 1
+    for _ in range(len(free)):
         designs, extended = [], []
         for state, support in zip(states, supports, strict=True):
             for column in free[~support[free]]:
-                for value in _levels(problem, column, state[column], values, option[column]):
+                for value in _levels(problem, column, state[column], values, option[column], log[column]):
                     designs.append(state.copy())
                     designs[-1][column] = value
                     extended.append(support.copy())
                     extended[-1][column] = True
-        if not designs:
+        spent += len(designs)
+        if not designs or spent > budget:
             return
         tried, marks = problem.canonical(np.array(designs)), np.array(extended)
         answer = yield Request(tried)
@@ -98,13 +104,13 @@ def plain_beam(problem: Problem, evolution: Evolution, *, budget: int, depth: in
         states, supports = tried[best], marks[best]
 
 
-def _levels(problem: Problem, column: int, current: float, count: int, option: bool) -> Array:
+def _levels(problem: Problem, column: int, current: float, count: int, option: bool, log: bool) -> Array:
     """Values to try in one column: the ends and ``count`` - 2 between them, or the other options."""
     low, high = problem.low[column], problem.high[column]
     if option:
         values = np.arange(low, high + 1)[: 2 * count + 1]
     else:
-        values = np.linspace(low, high, max(count, 2))
+        values = (np.geomspace if log else np.linspace)(low, high, max(count, 2))
     return np.asarray(values[values != current])
 
 

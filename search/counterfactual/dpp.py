@@ -52,6 +52,8 @@ def draw(designs: Array, scores: Array, gower: Gower, k: int, diversity: float) 
     Args:
         designs: (n, d).
         scores: (n,) lower is better.
+        gower: the distance.
+        k: how many.
         diversity: not negative; 0 takes the k best scores.
 
     Returns:
@@ -65,7 +67,7 @@ def draw(designs: Array, scores: Array, gower: Gower, k: int, diversity: float) 
     quality = np.exp(np.maximum(-scaled / diversity, -60.0) / 2)
 
     def row(i: int) -> Array:
-        return quality[i] * quality * (1.0 - gower(designs, designs[i]))
+        return np.asarray(quality[i] * quality * (1.0 - gower(designs, designs[i])))
 
     chosen = greedy_map(row, quality**2, k)
     rest = (int(i) for i in best_first if int(i) not in set(chosen))

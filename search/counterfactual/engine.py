@@ -62,9 +62,9 @@ class Search:
     def _run(self, gradients: bool) -> Stage:
         problem = self.problem
         if gradients:
-            yield from gradient_beam(problem, self.evolution)
+            yield from gradient_beam(problem, self.evolution, budget=self.budget // 2)
         elif graded(problem):
-            yield from plain_beam(problem, self.evolution, budget=self.budget)
+            yield from plain_beam(problem, self.evolution, budget=self.budget // 2)
         yield from begin(problem, self.evolution)
         while True:
             yield from generation(problem, self.evolution, gradients)
@@ -125,6 +125,8 @@ def run(searches: Seq[Search], model: Model, *, seconds: float | None = None) ->
     """Run searches over one model to their ends; each round is one call of the model for all of them.
 
     Args:
+        searches: of problems over one space.
+        model: predicts outputs.
         seconds: wall-clock limit; what was found by then stays in the archives.
     """
     deadline = np.inf if seconds is None else time.monotonic() + seconds

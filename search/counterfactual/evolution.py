@@ -16,8 +16,7 @@ from designopt.parameters import Array
 Mask = NDArray[np.bool_]
 
 NEAREST = 5
-NEAR = __import__("os").environ.get("NEARP")
-NEAR = float(NEAR or 0.7)
+"""Among how many of its nearest data rows a design chooses the one to approach."""
 
 
 @dataclass
@@ -66,11 +65,10 @@ class Evolution:
         self._fitness = np.empty(0)
         self._real = problem.free & ~symbols(problem)
         self._options = np.where(symbols(problem), problem.high - problem.low + 1, 0).astype(int)
-        space = problem.space
-        self._log = np.array([bool(getattr(space.parameters.get(c), "log", False)) for c in space.columns])
+        self._log = logarithmic(problem)
         self._width = problem.high - problem.low
         # A step must be able to reach the next whole number.
-        self._least = np.where(space.discrete & self._real, 1.0, 0.0)
+        self._least = np.where(problem.space.discrete & self._real, 1.0, 0.0)
 
     def tell(self, told: Population) -> None:
         """Results go through survival with the population."""
@@ -88,13 +86,13 @@ class Evolution:
 
     def _tournament(self, n: int) -> NDArray[np.int64]:
         a, b = self.rng.integers(len(self.population), size=(2, n))
-        return np.where(self._fitness[a] <= self._fitness[b], a, b)
+        return np.asarray(np.where(self._fitness[a] <= self._fitness[b], a, b))
 
     def _vary(self, parents: Array, mates: Array) -> Array:
         n, d = parents.shape
         rng, problem = self.rng, self.problem
-        children = parents.copy()
-        kind = rng.random(n)
+        children: Array = parents.copy()
+        kind: Array = rng.random(n)
 
         crossed = (rng.random((n, d)) < rng.uniform(0, 0.5, (n, 1))) & (kind < 0.5)[:, None] & (mates != parents)
         weight = np.where((rng.random((n, d)) < 0.3) & self._real, rng.uniform(-0.25, 1.25, (n, d)), 0.0)
@@ -103,7 +101,7 @@ class Evolution:
         rows = problem.data[rng.integers(len(problem.data), size=n)]
         borrowed = (rng.random((n, d)) < rng.beta(0.3, 2.0, (n, 1))) & ((kind >= 0.5) & (kind < 0.6))[:, None]
         children = np.where(borrowed & problem.free & ~np.isnan(rows), rows, children)
-        self._approach_data(children, np.flatnonzero((kind >= 0.6) & (kind < NEAR)))
+        self._approach_data(children, np.flatnonzero((kind >= 0.6) & (kind < 0.7)))
 
         changed = children != problem.start
         rate = np.where(changed, 2.0, 0.6) / problem.free.sum()
@@ -112,14 +110,16 @@ class Evolution:
         children = np.where(mutated & self._real, self._moved(children, step), children)
         children = np.where(mutated & (self._options > 1), self._another(children), children)
 
-        shrunk = (rng.random((n, d)) < rng.random((n, 1))) & (rng.random((n, 1)) < 0.4) & self._real
+        # Toward the query only when there is something valid to improve; before that it holds the search back.
+        back = 1.0 if (self.population.violation <= 0).any() else 0.3
+        shrunk = (rng.random((n, d)) < rng.random((n, 1))) & (rng.random((n, 1)) < 0.4 * back) & self._real
         toward = problem.start + np.sqrt(rng.random((n, d))) * (children - problem.start)
         children = np.where(shrunk & (children != problem.start), toward, children)
 
-        kind = rng.random((n, 1))
+        chosen = rng.random((n, 1)) / back
         count = np.maximum((children != problem.start).sum(axis=1, keepdims=True), 1)
         several = np.floor(1 + 3 * rng.random((n, 1)) ** 2) / count
-        share = np.where(kind < 0.35, several, np.where(kind < 0.5, rng.beta(0.2, 0.5, (n, 1)), 0.0))
+        share = np.where(chosen < 0.35, several, np.where(chosen < 0.5, rng.beta(0.2, 0.5, (n, 1)), 0.0))
         children = np.where(rng.random((n, d)) < share, problem.start, children)
         return problem.canonical(children)
 
@@ -139,18 +139,23 @@ class Evolution:
 
     def _moved(self, designs: Array, step: Array) -> Array:
         moved = designs + step * self._width + self._least * np.sign(step)
-        if not self._log.any():
-            return moved
-        with np.errstate(invalid="ignore", divide="ignore"):
-            factor = (self.problem.high / self.problem.low) ** step
-        return np.where(self._log, designs * factor, moved)
+        log = self._log
+        moved[:, log] = designs[:, log] * (self.problem.high[log] / self.problem.low[log]) ** step[:, log]
+        return np.asarray(moved)
 
     def _another(self, designs: Array) -> Array:
         """Another option in every column that has a few."""
         others = np.maximum(self._options - 1, 1)
         shift = 1 + np.floor(self.rng.random(designs.shape) * others)
         low = self.problem.low
-        return low + (designs - low + shift) % np.maximum(self._options, 1)
+        another: Array = low + (designs - low + shift) % np.maximum(self._options, 1)
+        return another
+
+
+def logarithmic(problem: Problem) -> Mask:
+    """(d,) which columns are searched on a logarithmic scale."""
+    parameters = problem.space.parameters
+    return np.array([bool(getattr(parameters.get(c), "log", False)) for c in problem.space.columns])
 
 
 def symbols(problem: Problem) -> Mask:
@@ -198,7 +203,9 @@ def initial(problem: Problem, known_valid: Mask | None, rng: np.random.Generator
     """Designs to begin from: between the query and data rows, the near ones and those that meet the targets first.
 
     Args:
+        problem: its query and data.
         known_valid: (N,) which data rows are known to meet the targets; None when nothing is known.
+        rng: source of randomness.
         n: how many.
 
     Returns:

@@ -196,8 +196,8 @@ def _columns(answer: Any, names: Seq[str]) -> dict[str, Any]:
         answer = answer[:, None]
     if answer.ndim != 2 or answer.shape[1] != len(names):
         raise ValueError(
-            f"the model returned an array of shape {tuple(answer.shape)} for the outputs {', '.join(names)}; it must be "
-            f"(n, {len(names)}), or name its outputs in a dictionary or DataFrame"
+            f"the model returned an array of shape {tuple(answer.shape)} for the outputs {', '.join(names)}; it must "
+            f"be (n, {len(names)}), or name its outputs in a dictionary or DataFrame"
         )
     return {name: answer[:, i] for i, name in enumerate(names)}
 

@@ -62,8 +62,15 @@ def recommend(
         model: predicts the outputs of whole batches, see ``designopt.search.counterfactual.predictor``. None: the
             environment itself, or for a table networks fitted to its columns.
         features: columns that make a design, or column -> Parameter; default: all that are no target.
-        freeze, bounds, grow, shrink, max_changes, conditions, restrictions, tolerance: see
+        freeze: features that keep the query's value.
+        bounds: feature -> (low, high); default: the range of the data.
+        grow: features that may only become larger.
+        shrink: features that may only become smaller.
+        max_changes: how many features may change.
+        conditions: feature -> (other feature, value) without which it is irrelevant; see
             ``designopt.counterfactual.Problem``.
+        restrictions: name -> function of the features that must be <= 0.
+        tolerance: feature -> difference that is no change yet.
         n: how many designs.
         weights: see ``Recommendation.resample``.
         confidence: probability with which numeric targets are met at least, when the model gives ``<output>_std``.
@@ -188,12 +195,12 @@ def _query(query: Any, data: Any, space: DesignSpace, designs: Array) -> Array:
             if name not in query:
                 raise ValueError(f"query: feature {name!r} is missing; needed: {', '.join(space.names)}")
         if isinstance(data, DesignEnv):
-            return space.encode([dict(query)])[0]
+            return np.asarray(space.encode([dict(query)])[0])
         columns = [encode(f"query: {name}", p, [query[name]])[0] for name, p in space.parameters.items()]
         row = np.array(columns)
     elif isinstance(data, DesignEnv):
         if np.ndim(query) == 1:
-            return space.validate(np.asarray(query, dtype=np.float64)[None])[0]
+            return np.asarray(space.validate(np.asarray(query, dtype=np.float64)[None])[0])
         if not (isinstance(query, int | np.integer) and 0 <= query < len(designs)):
             raise ValueError(f"query = {query!r}; it must be a design or a data row from 0 to {len(designs) - 1}")
         row = designs[query]
@@ -239,18 +246,15 @@ def _known_valid(targets: Mapping[str, Target], known: Mapping[str, NDArray[Any]
     if not all(name in known for name in hard):
         return None
     met = [np.asarray(t.violation(name, {name: known[name]}) <= 0) for name, t in hard.items()]
-    return np.all(met, axis=0)
+    return np.asarray(np.all(met, axis=0))
 
 
 def _scales(targets: Mapping[str, Target], known: Mapping[str, NDArray[Any]]) -> dict[str, float]:
     """Targets with a bound of their own keep it as the scale; one around zero takes the spread of the data."""
     scales = {}
     for name, target in targets.items():
-        if (
-            isinstance(target, Interval)
-            and name in known
-            and all(b == 0 or np.isinf(b) for b in (target.low, target.high))
-        ):
+        bounds = (target.low, target.high) if isinstance(target, Interval) else ()
+        if bounds and name in known and all(b == 0 or np.isinf(b) for b in bounds):
             spread = float(np.nanstd(known[name].astype(np.float64)))
             scales[name] = spread if np.isfinite(spread) and spread > 0 else 1.0
     return scales
@@ -268,7 +272,7 @@ def _remarks(search: Search) -> list[str]:
         )
     if len(archive):
         return notes
-    designs, total, outputs = archive.nearest
+    designs, _, outputs = archive.nearest
     violations = problem.violations(designs[:1], {name: values[:1] for name, values in outputs.items()})[0]
     worst = int(np.nan_to_num(violations, nan=np.inf).argmax())
     ended = "the search gave up" if search.gave_up else "the budget was spent"

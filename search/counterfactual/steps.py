@@ -47,7 +47,9 @@ def project(problem: Problem, designs: Array, answer: Answer, support: NDArray[n
     at a bound in the way do not take part.
 
     Args:
+        problem: its box.
         designs: (n, d), those of ``answer`` or near them.
+        answer: their violations and slopes.
         support: (n, d) features that may move; only free quantities should be among them.
 
     Returns:

@@ -1,11 +1,12 @@
 """The default model of a table: cross-validated networks, so that quality and uncertainty come with the prediction.
 
-Each of five networks is trained on four fifths of the rows. Predictions on the fifth that a network has not seen say how
-good it is; the five together are the surrogate, and where they disagree they are unsure.
+Each of five networks is trained on four fifths of the rows. Predictions on the fifth that a network has not seen say
+how good it is; the five together are the surrogate, and where they disagree they are unsure.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -37,8 +38,8 @@ class TableModel(nn.Module):
         self._numeric = [i for i, c in enumerate(space.categorical) if not c]
         self._choices = [(i, int(space.choices[i])) for i, c in enumerate(space.categorical) if c]
         numeric = designs[:, self._numeric]
-        self.register_buffer("centre", torch.tensor(numeric.mean(axis=0)))
-        self.register_buffer("spread", torch.tensor(np.where(np.ptp(numeric, axis=0) > 0, numeric.std(axis=0), 1.0)))
+        deviations = np.where(np.ptp(numeric, axis=0) > 0, numeric.std(axis=0), 1.0)
+        self.centre, self.spread = nn.Buffer(torch.tensor(numeric.mean(axis=0))), nn.Buffer(torch.tensor(deviations))
         self._heads: dict[str, Any] = {}
         targets, width = [], 0
         for name, values in outputs.items():
@@ -51,7 +52,7 @@ class TableModel(nn.Module):
         self.eval()
 
     def _encode(self, x: Tensor) -> Tensor:
-        """One-hot classes and standardised numbers, those far outside the data held at four deviations."""
+        """One-hot classes and standardised numbers, held at six deviations."""
         parts = [((x[:, self._numeric] - self.centre) / self.spread).clamp(-6, 6)]
         parts += [nn.functional.one_hot(x[:, i].long().clamp(0, n - 1), n).to(x) for i, n in self._choices]
         return torch.cat(parts, dim=1)
@@ -104,7 +105,7 @@ class _Networks(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         sizes = (inputs, *HIDDEN, outputs)
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for a, b in zip(sizes[:-1], sizes[1:], strict=True):
+        for a, b in itertools.pairwise(sizes):
             bound = 1 / math.sqrt(a)
             self.weights.append((2 * torch.rand(FOLDS, a, b, generator=generator) - 1) * bound)
             self.biases.append((2 * torch.rand(FOLDS, 1, b, generator=generator) - 1) * bound)
