@@ -17,6 +17,8 @@ class _Envs(ModuleType):
 sys.modules[__name__].__class__ = _Envs
 
 register_env("designopt/Ackley-v0", "designopt.envs.engineering.ackley:Ackley")
+register_env("designopt/ArcsAndDisc-v0", "designopt.envs.engineering.arcs_and_disc:ArcsAndDisc")
+register_env("designopt/BikeFrame-v0", "designopt.envs.engineering.bike_frame:BikeFrame")
 register_env("designopt/CantileverBeam-v0", "designopt.envs.engineering.cantilever:CantileverBeam")
 register_env("designopt/CarSideImpact-v0", "designopt.envs.engineering.car_side_impact:CarSideImpact")
 register_env("designopt/CarSideImpactMO-v0", "designopt.envs.engineering.car_side_impact_mo:CarSideImpactMO")

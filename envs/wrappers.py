@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from designopt import DesignEnv, Evaluation
+from designopt.envs.counterfactual import CounterfactualEnv as CounterfactualEnv  # one more of them
 from designopt.evaluation import Array
 
 
