@@ -6,6 +6,7 @@ exact posterior follows, so predictions are joint over designs, unlike those of 
 
 from __future__ import annotations
 
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 from botorch.models.model import Model
 from botorch.posteriors.gpytorch import GPyTorchPosterior
+from gpytorch import settings
 from gpytorch.distributions import MultitaskMultivariateNormal, MultivariateNormal
 from linear_operator.operators import DiagLinearOperator
 from numpy.typing import ArrayLike
@@ -67,7 +69,8 @@ class AmortizedGP:
 
         Args:
             X: (n, d) designs in the unit cube, n >= 1; equal ones are fine.
-            Y: (n, m) outputs, finite, of any scale: they are standardised inside.
+            Y: (n, m) outputs, finite, of any scale: they are standardised inside. GPyTorch takes no variance for less
+                than 1e-10, so better not in units that make them smaller than 1e-3.
             categorical: (d,) which columns are categories, compared by equality; none by default.
 
         Raises:
@@ -126,6 +129,13 @@ class ConditionedGP(Model):
         """Of the model: none."""
         return torch.Size()
 
+    @property
+    def evidence(self) -> Tensor:
+        """(m,) log density of all outputs of each process together, in the units of Y."""
+        white = (self._whitener @ (self._y - self.theta.mean[:, None])[..., None])[..., 0]
+        precision = self._whitener.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return -0.5 * white.square().sum(-1) + precision - len(self.X) * (0.5 * math.log(2 * math.pi) + self.unit.log())
+
     def condition(self, X: Tensor, Y: Tensor) -> ConditionedGP:
         """The same hyper-parameters with p more designs, X: (p, d), Y: (p, m)."""
         X, Y = checked(X, Y)
@@ -177,7 +187,8 @@ class ConditionedGP(Model):
         if noisy:
             variance = variance + self.unit**2 * self.theta.noise
         mean = mean.reshape(*X.shape[:-1], self.num_outputs)
-        covariance = DiagLinearOperator(variance.reshape(*X.shape[:-2], self.num_outputs))
+        least = settings.min_variance.value(X.dtype)  # what GPyTorch would raise it to, with a warning each time
+        covariance = DiagLinearOperator(variance.clamp_min(least).reshape(*X.shape[:-2], self.num_outputs))
         if self.num_outputs == 1:
             return MultivariateNormal(mean[..., 0], covariance)
         return MultitaskMultivariateNormal(mean, covariance)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -67,16 +66,6 @@ def cell(d: int, n: int, functions: int = FUNCTIONS) -> Cell:
     y = tasks.standardised(n)
     normal = 0.5 * (y[:, n:].square() + math.log(2 * math.pi)).mean()
     return Cell(tasks, n, y, float(normal), float(-_oracle_log_density(tasks, n).mean()))
-
-
-def shares(log_density: Callable[[Cell], Tensor], cells: tuple[tuple[int, int], ...] = CELLS) -> dict[str, float]:
-    """The share of the available gain in every cell.
-
-    Args:
-        log_density: (b, QUERIES) of the queries' outputs in the units of ``Cell.y``, given the context.
-        cells: which.
-    """
-    return {f"{d},{n}": cell(d, n).share(float(-log_density(cell(d, n)).mean())) for d, n in cells}
 
 
 def _oracle_log_density(tasks: Tasks, n: int) -> Tensor:
