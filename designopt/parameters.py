@@ -123,3 +123,10 @@ def _distinct(kind: str, choices: Seq[Hashable]) -> tuple[Hashable, ...]:
 def options(p: Categorical | Sequence) -> int:
     """How many symbols a categorical column chooses from."""
     return len(p.choices if isinstance(p, Categorical) else p.alphabet)
+
+
+def levels(p: Integer | Ordinal | Categorical | Sequence) -> Array:
+    """(c,) values that a column of a discrete parameter takes, increasing; indices for categories and letters."""
+    if isinstance(p, Integer):
+        return np.arange(p.low, p.high + 1, dtype=np.float64)
+    return np.array(p.values) if isinstance(p, Ordinal) else np.arange(options(p), dtype=np.float64)

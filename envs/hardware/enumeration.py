@@ -7,32 +7,21 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from designopt import DesignEnv, DesignSpace, Integer, Ordinal, Reference, Sequence
-from designopt.parameters import Array, options
+from designopt import DesignEnv, DesignSpace, Real, Reference, Sequence
+from designopt.parameters import Array, levels
 
 
-def levels(space: DesignSpace) -> list[Array]:
-    """Values of each column of a discrete space.
+def enumerate_designs(space: DesignSpace, chunk: int = 2**16) -> Iterator[Array]:
+    """All designs of a discrete space in chunks of (<= chunk, d), the last column changing fastest.
 
     Raises:
         ValueError: a real parameter, which has no last value.
     """
     columns: list[Array] = []
     for name, p in space.parameters.items():
-        if isinstance(p, Integer):
-            columns.append(np.arange(p.low, p.high + 1, dtype=np.float64))
-        elif isinstance(p, Ordinal):
-            columns.append(np.array(p.values))
-        elif hasattr(p, "choices") or isinstance(p, Sequence):
-            columns += [np.arange(options(p), dtype=np.float64)] * (p.length if isinstance(p, Sequence) else 1)
-        else:
+        if isinstance(p, Real):
             raise ValueError(f"parameter {name!r} is real; only discrete spaces can be enumerated")
-    return columns
-
-
-def enumerate_designs(space: DesignSpace, chunk: int = 2**16) -> Iterator[Array]:
-    """All designs of a discrete space in chunks of (<= chunk, d), the last column changing fastest."""
-    columns = levels(space)
+        columns += [levels(p)] * (p.length if isinstance(p, Sequence) else 1)
     sizes = [len(values) for values in columns]
     total = math.prod(sizes)
     for start in range(0, total, chunk):
