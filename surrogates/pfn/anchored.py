@@ -1,13 +1,16 @@
 """The anchored network: a transformer that corrects amortised Gaussian processes instead of starting from nothing.
 
-The amortised Gaussian process reads hyper-parameters off the context; its posterior at three length-scales and the
-prior are the anchors. Tokens hold what the anchors say of a point (of a context point, without itself), attention
-knows its distances, and the network's answer is a correction, zero when untrained: an untrained network *is* the
-amortised Gaussian process. Nothing depends on the order of points or dimensions or on how many there are.
+The amortised Gaussian process reads hyper-parameters off the context. The anchors are its posterior, that at shorter
+length-scales, that around a quadratic trend, and the prior; they are mixed by how well they predict each output from
+the others. Tokens hold what the anchors say of a point (of a context point, without itself), attention knows its
+distances, and the network's answer is a correction, zero when untrained. Nothing depends on the order of points or
+dimensions or on how many there are.
 
 The bars of every prediction are laid out around what the first anchor says there, in units of its deviation, and grow
 with the distance from it, so that they are as fine as the data allow and yet reach all that is possible: bars of fixed
 width could not tell 1e-3 from 1e-2 near an evaluated design.
+
+References: [Rasmussen2006] Gaussian processes for machine learning, sections 2.7 and 5.4.2 (trends, leaving one out).
 """
 
 from __future__ import annotations
@@ -27,10 +30,13 @@ from designopt.surrogates.kernels import FAMILY
 from designopt.surrogates.pfn.attention import DistanceAttention
 from designopt.surrogates.pfn.bar_distribution import BarDistribution, normal_mass, sinh_borders
 
-STRETCHES = (1.0, 0.6, 1.7)
-"""Of the length-scales, one Gaussian process each."""
+STRETCHES = (1.0, 0.6)
+"""Of the length-scales, one Gaussian process each; the third anchor is the first with a quadratic trend."""
+ANCHORS = len(STRETCHES) + 1
 PRIOR_LOGITS = (0.0, -1.5, -1.5, -3.0)
 """Of the anchors in an untrained mixture: the three processes, then N(0, 1)."""
+TREND = 25.0
+"""Prior variance of the trend's coefficients, shared among the parameters: vague for outputs of deviation 1."""
 STEPS = 6
 """Of the inference of hyper-parameters."""
 WIDTH, HIDDEN, HEADS, LAYERS = 64, 128, 4, 2
@@ -39,13 +45,21 @@ BORDERS = sinh_borders(100, 5000.0, 0.15)
 
 @dataclass(frozen=True)
 class Anchors:
-    """Gaussian processes conditioned on B contexts, at the length-scales times ``STRETCHES`` (A of them).
+    """Gaussian processes conditioned on B contexts: at length-scales times ``STRETCHES``, and with a trend (A of them).
+
+    The trend is a + sum_j b_j x_j + c_j x_j^2 over the parameters that are numbers, with its coefficients integrated
+    out [Rasmussen2006, section 2.7]. Its process, and those at other length-scales than inferred, have their variance
+    multiplied by ``factor``, which makes left-out outputs as surprising as they are expected to be.
 
     Attributes:
         theta: hyper-parameters of the B contexts.
         X: (B, n, d) designs of the contexts.
-        whitener: (B, A, n, n) inverse Cholesky factor of each covariance of the data.
-        weights: (B, A, n) inverse covariance times centred outputs.
+        whitener: (B, A - 1, n, n) inverse Cholesky factor of each covariance of the data.
+        weights: (B, A, n) inverse covariance times centred outputs without trend.
+        coefficients: (B, p, 1) of the trend.
+        basis: (B, n, p) of the trend, whitened.
+        root: (B, p, p) Cholesky factor of the coefficients' posterior covariance.
+        factor: (B, A) of the variances.
         distances: (B, n, n) between designs, in length-scales.
         left_out: (3, B, A, n) mean, log deviation and standardised residual of each output given all others.
     """
@@ -54,38 +68,61 @@ class Anchors:
     X: Tensor
     whitener: Tensor
     weights: Tensor
+    coefficients: Tensor
+    basis: Tensor
+    root: Tensor
+    factor: Tensor
     distances: Tensor
     left_out: Tensor
 
     @classmethod
     def fit(cls, theta: Hyperparameters, X: Tensor, y: Tensor) -> Anchors:
-        """X: (B, n, d), y: (B, n) standardised outputs, both in double precision."""
-        eye = torch.eye(X.shape[-2], dtype=torch.double, device=X.device)
+        """X: (B, n, d) or (1, n, d), y: (B, n) standardised outputs, both in double precision."""
+        n = y.shape[-1]
+        eye = torch.eye(n, dtype=torch.double, device=X.device)
         r = theta.distances(X, X) * (1 - eye)
         covariance = torch.stack([theta.covariance(r / stretch) for stretch in STRETCHES], dim=1)
         noise = (theta.noise + 1e-7 * theta.scale)[:, None, None, None]
         cholesky = torch.linalg.cholesky(covariance + noise * eye)
         whitener = torch.linalg.solve_triangular(cholesky, eye, upper=False)
-        centred = (y - theta.mean[:, None])[:, None, :, None]
-        weights = (whitener.mT @ (whitener @ centred))[..., 0]
+        white = whitener @ (y - theta.mean[:, None])[:, None, :, None]
+
+        basis = whitener[:, 0] @ trend(X, theta.categorical)
+        information = basis.mT @ basis + torch.eye(basis.shape[-1], dtype=torch.double, device=X.device)
+        root = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(information)))
+        coefficients = root @ (root.mT @ (basis.mT @ white[:, 0]))
+        white = torch.cat([white, (white[:, 0] - basis @ coefficients)[:, None]], dim=1)
+        transposed = torch.cat([whitener.mT, whitener[:, :1].mT], dim=1)
+        weights = (transposed @ white)[..., 0]
+        known = (whitener[:, 0].mT @ basis @ root).square().sum(-1)
         precision = whitener.square().sum(-2)
-        residual = weights / precision.sqrt()
-        left_out = torch.stack([y[:, None] - weights / precision, -0.5 * precision.log(), residual])
-        return cls(theta, X, whitener, weights, r, left_out)
+        precision = torch.cat([precision, (precision[:, 0] - known)[:, None].clamp_min(1e-9)], dim=1)
+
+        residual = weights * precision.rsqrt()
+        factor = residual.square().mean(-1).clamp(1e-6, 10.0) ** (n / (n + 10))  # a few designs say little of it
+        factor = torch.cat([torch.ones_like(factor[:, :1]), factor[:, 1:]], dim=1)
+        spread = 0.5 * (factor[..., None] / precision).log()
+        left_out = torch.stack([y[:, None] - weights / precision, spread, residual * factor[..., None].rsqrt()])
+        return cls(theta, X, whitener, weights, coefficients, basis, root, factor, r, left_out)
 
     def single(self) -> Anchors:
         """The same in single precision, which is enough for each query by itself."""
-        theta = _each(self.theta, Tensor.float)
-        rest = (self.X, self.whitener, self.weights, self.distances, self.left_out)
-        return Anchors(theta, *(value.float() for value in rest))
+        rest = {field.name: getattr(self, field.name).float() for field in fields(self) if field.name != "theta"}
+        return Anchors(_each(self.theta, Tensor.float), **rest)
 
-    def predict(self, r: Tensor) -> tuple[Tensor, Tensor]:
-        """r: (B, q, n) distances to the context -> means and variances of observations, (B, A, q)."""
+    def predict(self, X: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
+        """X: (B, q, d), r: (B, q, n) its distances -> means and variances of observations, (B, A, q)."""
         cross = torch.stack([self.theta.covariance(r / stretch) for stretch in STRETCHES], dim=1)
-        mean = self.theta.mean[:, None, None] + (cross @ self.weights[..., None])[..., 0]
-        explained = (cross @ self.whitener.mT).square().sum(-1)
+        mean = torch.cat([cross, cross[:, :1]], dim=1) @ self.weights[..., None]
+        white = cross @ self.whitener.mT
         scale, noise = self.theta.scale[:, None, None], self.theta.noise[:, None, None]
-        return mean, (scale - explained).clamp_min(1e-6 * scale) + noise
+        variance = (scale - white.square().sum(-1)).clamp_min(1e-6 * scale) + noise
+        along = trend(X, self.theta.categorical)
+        unexplained = ((along - white[:, 0] @ self.basis) @ self.root).square().sum(-1)
+        mean = self.theta.mean[:, None, None] + mean[..., 0]
+        mean = torch.cat([mean[:, :-1], mean[:, -1:] + (along @ self.coefficients)[..., 0][:, None]], dim=1)
+        variance = torch.cat([variance, variance[:, :1] + unexplained[:, None]], dim=1)
+        return mean, self.factor[..., None] * variance
 
     def joint(self, X: Tensor) -> Tensor:
         """X: (b, q, d) -> (B, b, q, q) posterior covariances of the first process, without noise, of each q designs."""
@@ -98,6 +135,14 @@ class Anchors:
         prior = theta.covariance(theta.distances(groups, groups)).unflatten(0, (-1, b))
         posterior: Tensor = (1 + 1e-6) * prior - white @ white.mT
         return posterior
+
+
+def trend(X: Tensor, categorical: Tensor) -> Tensor:
+    """X: (..., n, d) -> (..., n, 2 d + 1) basis of a quadratic trend, scaled so that coefficients are N(0, 1)."""
+    z = torch.where(categorical, 0.0, (X - 0.5) * math.sqrt(12))
+    numbers = max(int((~categorical).sum()), 1)
+    square = torch.where(categorical, 0.0, z**2 - 1)
+    return math.sqrt(TREND) * torch.cat([torch.ones_like(z[..., :1]), *[v / numbers**0.5 for v in (z, square)]], dim=-1)
 
 
 def _each(theta: Hyperparameters, change: Callable[[Tensor], Tensor]) -> Hyperparameters:
@@ -113,6 +158,7 @@ class AnchoredContext:
     exact: Anchors  # in double precision, for joint predictions
     anchors: Anchors  # in single
     described: Tensor  # (B, g) what all tokens of a context share
+    support: Tensor  # (B, A + 1) leave-one-out log density of all outputs, over the first anchor's
     range: tuple[Tensor, Tensor]  # (B,) least and greatest output
     keys: list[Tensor]  # of every layer, (B, heads, n, width / heads)
     values: list[Tensor]
@@ -139,7 +185,7 @@ class AnchoredNetwork(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.inference = InferenceNetwork(Architecture())
-        a = len(STRETCHES)
+        a = ANCHORS
         shared = 9 + len(FAMILY) + a
         self.context_tokens = _mlp(1 + 3 * a + shared, WIDTH)
         self.query_tokens = _mlp(2 * a + 3 + shared, WIDTH)
@@ -148,6 +194,7 @@ class AnchoredNetwork(nn.Module):
         self.gate, self.shift, self.widen = (_zero(nn.Linear(WIDTH, a + 1)) for _ in range(3))
         self.register_buffer("prior_logits", torch.tensor(PRIOR_LOGITS))
         self.prior_logits: Tensor
+        self.evidence = nn.Parameter(torch.tensor(0.3))
 
     def context(self, X: Tensor, y: Tensor, categorical: Tensor) -> AnchoredContext:
         """Read B contexts.
@@ -180,6 +227,8 @@ class AnchoredNetwork(nn.Module):
             dim=-1,
         )
         described = torch.cat([described, theta.features(), torch.asinh(fit)], dim=-1)
+        of_prior = -0.5 * y.square().mean(-1, keepdim=True)
+        support = n * (torch.cat([fit, of_prior], dim=-1) - fit[:, :1]).clamp(-50 / n, 50 / n)
         parts = [y[:, None], mean, log_deviation, 2 * torch.asinh(residual / 2)]
         tokens = self.context_tokens(_with(torch.cat(parts, dim=1).mT, described))
         keys, values = [], []
@@ -190,13 +239,13 @@ class AnchoredNetwork(nn.Module):
             keys.append(key)
             values.append(value)
             tokens = layer(tokens, key, value, r)
-        return AnchoredContext(exact, anchors, described, (y.amin(-1), y.amax(-1)), keys, values)
+        return AnchoredContext(exact, anchors, described, support, (y.amin(-1), y.amax(-1)), keys, values)
 
     def mixture(self, context: AnchoredContext, X: Tensor) -> Mixture:
         """X: (B, q, d)."""
         anchors = context.anchors
         r = anchors.theta.distances(X, anchors.X)
-        mean, variance = anchors.predict(r)
+        mean, variance = anchors.predict(X, r)
         low, high = (torch.asinh((end[:, None] - mean[:, 0]) * variance[:, 0].rsqrt()) for end in context.range)
         nearest = (r.amin(-1) + 1e-2).log()
         parts = [mean, 0.5 * variance.log(), torch.stack([low, high, nearest], dim=1)]
@@ -210,7 +259,9 @@ class AnchoredNetwork(nn.Module):
         deviation = torch.cat([variance, torch.ones_like(variance[:, :1])], dim=1).mT.sqrt()
         mean = mean + deviation * self.shift(tokens)
         deviation = deviation * (2 * torch.tanh(self.widen(tokens) / 2)).exp()
-        return Mixture(tokens, (self.prior_logits + self.gate(tokens)).softmax(-1), mean, deviation)
+        evidence = self.evidence * context.support[:, None]
+        share = (self.prior_logits + evidence + self.gate(tokens)).softmax(-1)
+        return Mixture(tokens, share, mean, deviation)
 
 
 class AnchoredPFN(AnchoredNetwork):
@@ -227,8 +278,10 @@ class AnchoredPFN(AnchoredNetwork):
         """X: (B, q, d) -> the distributions (B, q) of standardised outputs."""
         m = self.mixture(context, X)
         location, scale = m.mean[..., 0], m.deviation[..., 0]
-        coded = (m.mean - location[..., None]) / scale[..., None], m.deviation / scale[..., None]
-        mass = (m.share[..., None] * normal_mass(self.borders, *coded)).sum(-2)
+        mean = (m.mean[..., 1:] - location[..., None]) / scale[..., None]
+        others = normal_mass(self.borders, mean, m.deviation[..., 1:] / scale[..., None])
+        first = normal_mass(self.borders, mean.new_zeros(()), mean.new_ones(()))
+        mass = m.share[..., :1] * first + (m.share[..., None, 1:] @ others)[..., 0, :]
         logits = mass.clamp_min(1e-30).log() + self.bars(m.tokens)
         return BarDistribution(logits, self.borders, location, scale)
 

@@ -213,9 +213,9 @@ def normal_mass(borders: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
     z = (borders[1:-1] - mean[..., None]) / deviation[..., None]
     # Of each border the smaller side: differences of what is close to 1 would lose the upper tail, and ndtr both.
     outside = 0.5 * torch.erfc(z.abs() * math.sqrt(0.5))
-    low, high = outside[..., :-1], outside[..., 1:]
-    above, below = z[..., :-1] > 0, z[..., 1:] < 0
-    inside = torch.where(above, low - high, torch.where(below, high - low, 1 - low - high))
-    first = torch.where(z[..., :1] > 0, 1 - outside[..., :1], outside[..., :1])
-    last = torch.where(z[..., -1:] > 0, outside[..., -1:], 1 - outside[..., -1:])
+    above = z > 0
+    below = torch.where(above, 1 - outside, outside)
+    inside = torch.where(above[..., :-1], -outside.diff(), below.diff())
+    first = below[..., :1]
+    last = torch.where(above[..., -1:], outside[..., -1:], 1 - outside[..., -1:])
     return torch.cat([first, inside, last], dim=-1)
