@@ -81,18 +81,13 @@ def join(address: str | None, cpus: float) -> None:
         ray.init(address=address, runtime_env={"py_modules": [package]}, **quiet)
 
 
-# Ray ends workers that were idle for a second where there are more than CPUs, as there are with the writer of a sweep;
-# then every study would start with seconds of imports in a new process.
-PATIENT = {"idle_worker_killing_time_threshold_ms": 600_000}
-
-
 def _start(**options: Any) -> None:
     """A Ray on this machine; on a busy one its processes may take longer to start than Ray is willing to wait."""
     import ray
 
     for attempt in range(START_ATTEMPTS):
         try:
-            ray.init(address="local", include_dashboard=False, _system_config=dict(PATIENT), **options)
+            ray.init(address="local", include_dashboard=False, **options)
             return
         except Exception as error:  # Ray raises the base class
             ray.shutdown()

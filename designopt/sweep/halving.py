@@ -13,6 +13,7 @@ import numpy as np
 from designopt.evaluation import Evaluation
 from designopt.study import Study
 from designopt.sweep.plan import Asha
+from designopt.sweep.writer import answer
 
 
 class Halving:
@@ -50,8 +51,6 @@ def rungs(asha: Asha, env: int, judge: Any) -> Callable[[Study, Evaluation], Non
     best, rung = np.inf, asha.grace
 
     def callback(study: Study, evaluation: Evaluation) -> None:
-        import ray
-
         nonlocal best, rung
         losses = evaluation.losses(study.env.objectives)[evaluation.feasible, 0]
         best = min(best, losses.min(initial=np.inf))
@@ -59,7 +58,7 @@ def rungs(asha: Asha, env: int, judge: Any) -> Callable[[Study, Evaluation], Non
             return
         while rung <= study.told:
             rung *= asha.reduction
-        if not ray.get(judge.promising.remote(study.run_id, env, study.told, float(best))):
+        if not answer(judge.promising.remote(study.run_id, env, study.told, float(best))):
             study.stop("stopped")
 
     return callback

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cloudpickle
@@ -26,19 +27,20 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot im
 
 
 class Slope(DesignEnv):
-    """f = x + offset, feasible everywhere; every call leaves a file, so that evaluations can be counted."""
+    """f = x, feasible everywhere; every call leaves a trace in a file, so that evaluations can be counted."""
 
     design_space = DesignSpace(x=Real(0, 1))
     objectives = (Objective("f", "max"),)
 
-    def __init__(self, directory, offset=0.0):
+    def __init__(self, directory, seconds=0.0):
         super().__init__()
-        self.directory, self.offset = Path(directory), offset
+        self.directory, self.seconds = Path(directory), seconds
 
     def evaluate(self, designs):
         with (self.directory / f"calls-{os.getpid()}").open("a") as file:
             file.write("x" * len(designs))
-        return Evaluation(designs + self.offset)
+        time.sleep(self.seconds * len(designs))
+        return Evaluation(designs)
 
 
 def calls(directory):
@@ -160,6 +162,12 @@ def test_fractions_of_a_cpu_put_more_studies_on_it(tmp_path):
     result = designopt.sweep(settings(tmp_path, seeds=4, resources={"num_cpus": 0.5}))
     pids = {worker for run_id in result.frame["run_id"] for worker in result.load(run_id).workers}
     assert len(pids) > 2
+
+
+def test_workers_are_kept_from_study_to_study(tmp_path):
+    result = designopt.sweep(settings(tmp_path, Slope(tmp_path, seconds=0.06), seeds=8, budget=10, backends=["random"]))
+    pids = {result.load(run_id).workers[0] for run_id in result.frame["run_id"]}
+    assert len(pids) <= 4  # of two CPUs, not a process for each of the eight
 
 
 # The command ----------------------------------------------------------------------------------------------------

@@ -355,7 +355,7 @@ OOM = """
     sys.modules["tests_sweep_faults"] = here = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(here)
     directory = Path({directory!r})
-    ray.init(num_cpus=1, include_dashboard=False)
+    ray.init(address="local", num_cpus=1, include_dashboard=False)
     env = here.Bowl(directory, "devour_once")
     here.sweep(here.plan_of(directory, env, seeds=1, budget=40, backends=["local", "random"]))
 """
