@@ -135,7 +135,7 @@ def trade_offs(result: Result, rows: NDArray[np.int64]) -> Any:
         diagonal={"visible": False},
         marker={"color": style.LINE, "size": 5, "opacity": 0.7, "line": {"width": 0}},
         unselected={"marker": {"color": style.SHADE, "opacity": 0.2}},
-        customdata=rows,
+        customdata=rows.tolist(),
         hovertemplate="%{xaxis.title.text} %{x:.5g}<br>%{yaxis.title.text} %{y:.5g}<extra></extra>",
     )
     figure.update_layout(dragmode="select", height=150 + 170 * (len(result.objectives) - 1), margin={"b": 64})

@@ -186,7 +186,7 @@ def pareto(result: Result) -> Any:
             name=f"{name} ({len(front) if best else len(dominated):,})",
             marker={"color": colour, "size": size + 2 * best, "opacity": opacity},
             line=shape if best and m == 2 else None,
-            customdata=rows if best else None,
+            customdata=rows.tolist() if best else None,
             hovertext=_hover(result, rows) if best else None,
             hoverinfo="x+y+z+text" if best else "x+y+z",
         )

@@ -98,4 +98,4 @@ def test_trade_offs_are_the_objectives_of_the_given_rows_and_know_which_they_are
     (splom,) = trade_offs(run_result(values), np.array([2, 0])).data
     assert [d.label for d in splom.dimensions] == ["cost ($)", "mass (kg)", "drag (N)", "noise (dB)"]
     assert [d["values"].tolist() for d in splom.dimensions] == values[[2, 0]].T.tolist()
-    assert splom.customdata.tolist() == [2, 0]
+    assert splom.customdata == (2, 0)

@@ -184,7 +184,7 @@ def test_page_of_a_sweep_draws_its_figures(tmp_path, visit):
         page = visit(write_sweep_report(store, "beams", tmp_path / "sweep.html"))
     assert drawn(page) == ["race-1", "draws-1", "tries", "rank-line", "timeline"]
     assert page.locator("#race-1 .js-line").count() >= 6  # a line and a band for each backend
-    assert page.locator("#draws-1 path.point").count() == 7  # six configurations, and the legend's
+    assert page.locator("#draws-1 path.point").count() == 6
     page.set_viewport_size({"width": 420, "height": 900})
     page.wait_for_timeout(1000)
     assert page.evaluate("document.documentElement.scrollWidth") <= 420
