@@ -12,7 +12,7 @@ from designopt import Categorical, Constraint, DesignEnv, DesignSpace, Evaluatio
 from designopt.envs.hardware.dram.energy import energy_pj
 from designopt.envs.hardware.dram.memory import Memory, memory_named
 from designopt.envs.hardware.dram.workloads import load_workload
-from designopt.parameters import Array, suggest
+from designopt.parameters import Array, Parameter, suggest
 
 Goal = Literal["latency", "power", "energy", "edp", "joint", "raw"]
 Ranges = Literal["full", "aco", "rl"]
@@ -20,7 +20,7 @@ Ranges = Literal["full", "aco", "rl"]
 COST_MODEL = "designopt DRAM controller 1"
 
 POWERS = (1, 2, 4, 8, 16, 32, 64, 128)
-_RANGES = {
+_RANGES: dict[str, dict[str, Parameter]] = {
     "full": {
         "RequestBufferSize": Integer(1, 8),
         "RefreshMaxPostponed": Integer(1, 8),
@@ -189,17 +189,13 @@ class DRAMController(DesignEnv):
             }
             columns = [rewards[self.goal] if self.goal != "joint" else rewards["latency"] * rewards["power"]]
         elif self.goal == "joint":
-            columns = [
-                np.maximum(power / self.target_power_mw - 1, 0) + np.maximum(time / self.target_time_ns - 1, 0)
-            ]
+            columns = [np.maximum(power / self.target_power_mw - 1, 0) + np.maximum(time / self.target_time_ns - 1, 0)]
         else:
             columns = {"latency": [time], "power": [power], "energy": [energy], "edp": [energy * time]}.get(
                 self.goal, [time, energy]
             )
-        no_refresh = (designs[:, 5] == 0).astype(float)
-        return Evaluation(
-            np.stack(columns, axis=1), no_refresh[:, None] if self.constraints else None, metrics=metrics
-        )
+        no_refresh = (designs[:, 5:6] == 0).astype(float)[:, : len(self.constraints)]
+        return Evaluation(np.stack(columns, axis=1), no_refresh, metrics=metrics)
 
     def outcome(self, designs: NDArray[np.int64]) -> dict[str, Array]:
         """designs: (n, 10) integers, also beyond the ranges of the space -> the metrics, each (n,)."""
@@ -232,13 +228,11 @@ class DRAMController(DesignEnv):
         """designs: (n, 10) -> (n, 8) ``controller.COUNTS``, every one simulated."""
         from designopt.envs.hardware.dram import controller
 
-        timing = np.array([tuple(self.memory.timing)], controller.TIMING)
-        trace = np.empty(len(self.trace), controller.REQUEST)
-        trace["time_ps"] = self.trace.cycles * self.player_ps
-        trace["bank"], trace["row"] = self.place["bank"], self.place["row"]
-        trace["address"], trace["write"] = self.trace.addresses, self.trace.writes
-        rows = np.ascontiguousarray(designs, dtype=np.int64).view(controller.DESIGN).reshape(len(designs))
-        return np.asarray(controller.simulate_all(timing, self.player_ps, trace, rows))
+        counts = controller.simulate_all(
+            self.memory.timing, self.player_ps, self.trace.cycles * self.player_ps, self.place["bank"],
+            self.place["row"], self.trace.addresses, self.trace.writes.astype(np.int64), np.ascontiguousarray(designs),
+        )  # fmt: skip
+        return np.asarray(counts)
 
     def step(self, action: Any) -> tuple[Array, float, bool, bool, dict[str, Any]]:
         """As ``DesignEnv.step``; ``info["cost_model"]`` says which model the numbers are of."""

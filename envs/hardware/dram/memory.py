@@ -1,8 +1,8 @@
 """Memories: geometry, JEDEC timing and supply currents of one channel of one rank.
 
 The numbers are facts of the parts' data sheets as the memory specifications of DRAMSys 4.0 give them
-(``MICRON_1Gb_DDR3-1600_8bit_G``, ``MICRON_4Gb_DDR4-2400_8bit_A``, ``JEDEC_8Gb_LPDDR4-3200_16bit``). How long one command
-keeps another from the bus, ``Timing``, follows from them by the rules in docs/environments/dram.md.
+(``MICRON_1Gb_DDR3-1600_8bit_G``, ``MICRON_4Gb_DDR4-2400_8bit_A``, ``JEDEC_8Gb_LPDDR4-3200_16bit``). The distances
+between commands, ``Timing``, follow from them by the rules in docs/environments/dram.md.
 """
 
 from __future__ import annotations
@@ -154,9 +154,30 @@ DDR3_1600 = Memory(
     rc=38,
     rfc=88,
     timing=_ddr(
-        800, 8, 1, B=4, RL=10, WL=8, DQSCK=0, RCD=10, RP=10, RAS=28, RC=38, RRD_S=5, RRD_L=5, FAW=24, CCD_S=4, CCD_L=4,
-        RTP=6, WR=12, WTR_S=6, WTR_L=6, RTW=10 + 4 + 2 - 8, REFI=6240, RFC=88,
-    ),  # fmt: skip
+        800,
+        8,
+        1,
+        B=4,
+        RL=10,
+        WL=8,
+        DQSCK=0,
+        RCD=10,
+        RP=10,
+        RAS=28,
+        RC=38,
+        RRD_S=5,
+        RRD_L=5,
+        FAW=24,
+        CCD_S=4,
+        CCD_L=4,
+        RTP=6,
+        WR=12,
+        WTR_S=6,
+        WTR_L=6,
+        RTW=10 + 4 + 2 - 8,
+        REFI=6240,
+        RFC=88,
+    ),
     rails=(Rail(1.5, 70, 45, 45, 140, 145, 170),),
 )
 
@@ -171,15 +192,36 @@ DDR4_2400 = Memory(
     rc=55,
     rfc=313,
     timing=_ddr(
-        1200, 16, 4, B=4, RL=16, WL=16, DQSCK=2, RCD=16, RP=16, RAS=39, RC=55, RRD_S=4, RRD_L=6, FAW=26, CCD_S=4,
-        CCD_L=6, RTP=12, WR=18, WTR_S=3, WTR_L=9, RTW=16 + 4 + 1 + 1 - 16, REFI=4680, RFC=313,
-    ),  # fmt: skip
+        1200,
+        16,
+        4,
+        B=4,
+        RL=16,
+        WL=16,
+        DQSCK=2,
+        RCD=16,
+        RP=16,
+        RAS=39,
+        RC=55,
+        RRD_S=4,
+        RRD_L=6,
+        FAW=26,
+        CCD_S=4,
+        CCD_L=6,
+        RTP=12,
+        WR=18,
+        WTR_S=3,
+        WTR_L=9,
+        RTW=16 + 4 + 1 + 1 - 16,
+        REFI=4680,
+        RFC=313,
+    ),
     rails=(Rail(1.2, 60.75, 38.25, 44, 184.5, 168.75, 118), Rail(2.5, 4.05, 0, 0, 0, 0, 0)),
 )
 
 
 def _lpddr4() -> Timing:
-    """LPDDR4-3200, 16 bit: commands take two or four cycles, so distances carry the position of the edge that counts."""
+    """LPDDR4-3200, 16 bit: commands take two or four cycles, and which of their edges counts is in the distances."""
     B, RL, WL, DQSCK, DQSS, DQS2DQ, WPRE = 8, 28, 14, 6, 1, 2, 2
     RCD, RAS, RP, RP_ALL, RC, RRD, FAW, CCD, RTP, WR, WTR, PPD = 29, 68, 29, 34, 97, 16, 64, 8, 12, 29, 16, 4
     REFI, RFC = 6246, 448

@@ -88,7 +88,9 @@ def read_trace(path: str | PathLike[str]) -> Trace:
         if cycle >= 1 << 40 or address >= 1 << 62:
             raise ValueError(f"{path}, line {number}: {raw[:60]!r} has a cycle or an address that is too large")
         if requests and cycle < requests[-1][0]:
-            raise ValueError(f"{path}, line {number}: cycle {cycle} comes after {requests[-1][0]}; it must not decrease")
+            raise ValueError(
+                f"{path}, line {number}: cycle {cycle} comes after {requests[-1][0]}; cycles never decrease"
+            )
         requests.append((cycle, match[2] == "write", address, number))
     if not requests:
         raise ValueError(f"{path}: the trace has no request")

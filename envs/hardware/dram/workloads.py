@@ -52,7 +52,7 @@ def _bursty(n: int, blocks: int, rng: np.random.Generator) -> Generated:
 
 
 def _mixed(n: int, blocks: int, rng: np.random.Generator) -> Generated:
-    """Four threads in random turns, a request every other cycle: a stream, a stride, a hot region, uniform addresses."""
+    """Four threads in random turns, a request in two cycles: a stream, a stride, a hot region, uniform addresses."""
     thread = rng.integers(4, size=n)
     bases = rng.integers(blocks, size=4)
     turn = np.zeros(n, dtype=np.int64)
