@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - sentences of the page
 """Counterfactual recommendations: the reference protocol on the two-dimensional example and on a bicycle frame.
 
     OMP_NUM_THREADS=1 python benchmarks/counterfactuals.py            # needs the FRAMED data set
@@ -18,7 +19,7 @@ import torch
 from torch import nn
 
 import designopt as do
-from designopt import data
+from designopt import data, metrics
 from designopt.provenance import versions
 from designopt.search.counterfactual.answer import Recommendation
 from designopt.search.counterfactual.engine import Search, run
@@ -47,11 +48,13 @@ class Networks(nn.Module):
         self.members = nn.ModuleList(self.train_one(x, y, seed, epochs) for seed in range(members))
 
     def encode(self, x):
+        """Standardised numbers and a one-hot material."""
         kind = nn.functional.one_hot(x[:, self.material].long(), 3).to(x)
         return torch.cat([(x[:, self.numeric] - self.mean) / self.std, kind], dim=1)
 
     @staticmethod
     def train_one(x, y, seed, epochs):
+        """One network."""
         torch.manual_seed(seed)
         layers = [nn.Linear(x.shape[1], 128), nn.ReLU(), nn.Dropout(0.2)]
         layers += [nn.Linear(128, 256), nn.ReLU(), nn.Dropout(0.2), nn.Linear(256, y.shape[1])]
@@ -65,10 +68,12 @@ class Networks(nn.Module):
         return net.eval()
 
     def raw(self, x):
+        """Mass, ln SF1, ln SF3."""
         encoded = self.encode(x)
         return sum(net(encoded) for net in self.members) / len(self.members) * self.y_std + self.y_mean
 
     def forward(self, x):
+        """Outputs by name."""
         y = self.raw(x)
         return {"mass": y[:, 0], "sf1": y[:, 1].exp()}
 
@@ -124,7 +129,7 @@ def measure(start, model, seed, *, calls=None, cpu=None, gradients):
 def row(name, runs, opinion=None):
     answers = [r[0] for r in runs]
     volumes = [a.hypervolume() for a in answers]
-    least = [int(round(a.archive["sparsity"].min() * a.problem.space.dim)) if a.found else 0 for a in answers]
+    least = [round(float(a.archive["sparsity"].min()) * a.problem.space.dim) if a.found else 0 for a in answers]
     diverse = [a.diversity for a in answers]
     cells = [
         name,
@@ -183,7 +188,7 @@ def published(features, coded, model, seed, generations=149):
             G.append(offspring.get("G"))
     F, G = np.concatenate(F).astype(float), np.concatenate(G).astype(float)
     valid = F[(G <= 0).all(axis=1)][:, -3:]
-    volume = do.metrics.hypervolume(valid[do.metrics.non_dominated(valid)], (1, 1, 1)) if len(valid) else 0.0
+    volume = metrics.hypervolume(valid[metrics.non_dominated(valid)], (1, 1, 1)) if len(valid) else 0.0
     return volume, len(valid), spent
 
 
@@ -221,8 +226,6 @@ def hundred_thousand():
 
 
 def main():
-    import designopt.metrics  # noqa: F401
-
     torch.set_num_threads(1)
     features, coded, y = read_frames()
     model = Networks(coded.to_numpy(float), list(coded.columns).index("Material"), y)

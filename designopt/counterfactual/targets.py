@@ -42,7 +42,8 @@ class Interval:
     def violation(self, name: str, outputs: Outputs) -> Array:
         """(n,) in the unit of the output; NaN where the output is."""
         y, guard = numbers(name, outputs), self._guard(name, outputs)
-        return np.asarray(np.maximum(y - self.high, self.low - y) + guard)
+        with np.errstate(invalid="ignore"):  # infinite outputs against infinite bounds
+            return np.asarray(np.maximum(y - self.high, self.low - y) + guard)
 
     def slope(self, name: str, outputs: Outputs) -> dict[str, Array]:
         """Output -> (n,) derivative of the violation with respect to it."""

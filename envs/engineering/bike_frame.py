@@ -60,8 +60,10 @@ class BikeFrame(DesignEnv):
     """
 
     design_space = DesignSpace(
-        [("SSB_Include", Integer(0, 1)), ("CSB_Include", Integer(0, 1)), ("Material", Categorical(MATERIALS))]
-        + [(name, Real(low, high, unit="deg" if "Angle" in name else "m")) for name, (low, high) in BOUNDS.items()]
+        {name: Real(low, high, unit="deg" if "Angle" in name else "m") for name, (low, high) in BOUNDS.items()},
+        SSB_Include=Integer(0, 1),
+        CSB_Include=Integer(0, 1),
+        Material=Categorical(MATERIALS),
     )
     objectives = (Objective("mass", "min", unit="kg"), Objective("sf1", "max"))
     constraints = tuple(Constraint(n, unit="m", scale=0.01) for n in ("walls", "chain stays", "seat stays"))

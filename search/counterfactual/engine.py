@@ -14,9 +14,12 @@ from designopt.parameters import Array
 from designopt.search.counterfactual.archive import Archive
 from designopt.search.counterfactual.beam import gradient_beam, plain_beam
 from designopt.search.counterfactual.evolution import Evolution, Mask, initial, symbols
+from designopt.search.counterfactual.sparsify import sparsify
 from designopt.search.counterfactual.steps import Answer, Request, Stage, project
 
 POPULATION = 100
+REFINED = 10
+"""How many of the best designs are refined after the search."""
 PATIENCE = 5000
 """Calls without a smaller least violation, while nothing is valid, after which the targets look out of reach."""
 HOPELESS = 3.0
@@ -66,6 +69,13 @@ class Search:
         elif graded(problem):
             yield from plain_beam(problem, self.evolution, budget=self.budget // 2)
         yield from begin(problem, self.evolution)
+        reserve = min(REFINED * 20, self.budget // 10) + (3 if gradients else 1) * POPULATION
+        while self.budget - self.archive.calls > reserve:
+            yield from generation(problem, self.evolution, gradients)
+        population = self.evolution.population
+        valid = np.flatnonzero(population.violation <= 0)
+        score = population.objectives[valid, :3] @ (1.0, 0.3, 0.5)
+        yield from sparsify(problem, population.designs[valid[np.argsort(score, kind="stable")[:REFINED]]])
         while True:
             yield from generation(problem, self.evolution, gradients)
 

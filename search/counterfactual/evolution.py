@@ -92,7 +92,7 @@ class Evolution:
         n, d = parents.shape
         rng, problem = self.rng, self.problem
         children: Array = parents.copy()
-        kind: Array = rng.random(n)
+        kind: Array = np.asarray(rng.random(n))
 
         crossed = (rng.random((n, d)) < rng.uniform(0, 0.5, (n, 1))) & (kind < 0.5)[:, None] & (mates != parents)
         weight = np.where((rng.random((n, d)) < 0.3) & self._real, rng.uniform(-0.25, 1.25, (n, d)), 0.0)
