@@ -26,7 +26,7 @@ from designopt.surrogates.pfn.anchored import AnchoredClassifier, AnchoredContex
 from designopt.surrogates.pfn.pfn import thinned
 from designopt.surrogates.training import load_state, read_weights
 
-WEIGHTS = Path(__file__).parent / "weights" / "feasibility.safetensors"
+WEIGHTS = Path(__file__).parent / "weights" / "classifier.safetensors"
 LONGEST = 1000
 """Designs that the in-context classifier takes; more than it was trained on help, at the cube of their number."""
 CHUNK = 256

@@ -19,7 +19,7 @@ from designopt.surrogates.priors import HEBO_PLUS, WIDE, GaussianProcessPrior
 
 Kind = Callable[[int, int, int, Generator], tuple[Tensor, Tensor]]
 
-SHARES = {"hebo": 0.3, "wide": 0.3, "transformed": 0.12, "powers": 0.08, "additive": 0.12, "neural": 0.08}
+SHARES = {"hebo": 0.45, "wide": 0.25, "transformed": 0.1, "powers": 0.07, "additive": 0.08, "neural": 0.05}
 """How often each kind of function is drawn."""
 STEPPED = 0.15
 """Share of functions, other than the first two kinds, with discrete parameters."""

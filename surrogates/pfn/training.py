@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
 from designopt.surrogates import heldout
-from designopt.surrogates.pfn.anchored import AnchoredClassifier, AnchoredPFN
+from designopt.surrogates.pfn.anchored import AnchoredClassifier, AnchoredNetwork, AnchoredPFN
 from designopt.surrogates.pfn.bar_distribution import BarDistribution
 from designopt.surrogates.pfn.classical import FUNCTIONS
 from designopt.surrogates.pfn.flat import FlatPFN
 from designopt.surrogates.pfn.prior import labelled, mixed
+from designopt.surrogates.training import Recipe, TrainingConfig, load_state, read_weights
 
-MOST_POINTS, MOST_DIMENSIONS = 200, 18
+MOST_POINTS, MOST_DIMENSIONS, MOST_LABEL_DIMENSIONS = 200, 18, 40
 QUERIES = 32
+AGP_WEIGHTS = Path(__file__).parents[1] / "weights" / "agp.safetensors"
 LIMIT = 12.0
 """Of standardised outputs: a few contexts of four points would otherwise dominate every gradient."""
 
@@ -47,7 +51,7 @@ def draw_batch(rng: Generator, d: int | None = None, n: int | None = None) -> Ba
 
 def draw_labels(rng: Generator, d: int | None = None, n: int | None = None) -> Batch:
     """Two classes, such as feasible and not; of 1 to 40 dimensions, contexts with both classes in them."""
-    d = _log_uniform(rng, 1, 40) if d is None else d
+    d = _log_uniform(rng, 1, MOST_LABEL_DIMENSIONS) if d is None else d
     n = _log_uniform(rng, 8, MOST_POINTS) if n is None else n
     X, Y = labelled(_functions(n), n + QUERIES, d, rng)
     coded, usable = _standardised(Y, n)
@@ -63,10 +67,13 @@ def regression_loss(network: AnchoredPFN | FlatPFN, rng: Generator) -> Tensor:
 
 def classification_loss(network: AnchoredClassifier, rng: Generator) -> Tensor:
     """Mean negative log probability of held-out labels."""
-    batch = draw_labels(rng)
+    return _label_losses(network, draw_labels(rng)).mean()
+
+
+def _label_losses(network: AnchoredClassifier, batch: Batch) -> Tensor:
     nothing = torch.zeros(batch.X.shape[-1], dtype=torch.bool)
     logits = network(network.context(batch.X, batch.y, nothing), batch.X_new)
-    return functional.binary_cross_entropy_with_logits(logits, batch.y_new)
+    return functional.binary_cross_entropy_with_logits(logits, batch.y_new, reduction="none")
 
 
 def _functions(n: int) -> int:
@@ -113,3 +120,50 @@ def predictions(network: AnchoredPFN | FlatPFN, X: Tensor, y: Tensor, X_new: Ten
     """Of B contexts X (B, n, d), y (B, n) at designs X_new (B, q, d), all parameters being numbers."""
     nothing = torch.zeros(X.shape[-1], dtype=torch.bool, device=X.device)
     return network(network.context(X, y, nothing), X_new.float())  # type: ignore[no-any-return]
+
+
+@torch.no_grad()
+def measure_labels(network: AnchoredClassifier) -> dict[str, float]:
+    """Mean negative log probability of held-out labels, always the same, by dimensions and context length.
+
+    Beside each, under the same name with "base", that of the frequencies in the context, by the rule of succession.
+    """
+    rng, found = Generator().manual_seed(99), {}
+    for d, n in ((2, 20), (4, 50), (8, 100), (16, 200)):
+        losses, base = [], []
+        for _ in range(8):
+            batch = draw_labels(rng, d, n)
+            losses.append(_label_losses(network, batch).mean(-1))
+            p = ((batch.y > 0).sum(-1, keepdim=True) + 1) / (n + 2)
+            base.append(
+                functional.binary_cross_entropy(p.expand_as(batch.y_new), batch.y_new, reduction="none").mean(-1)
+            )
+        found[f"labels {d},{n}"] = float(torch.cat(losses).mean())
+        found[f"base {d},{n}"] = float(torch.cat(base).mean())
+    return found
+
+
+Anchored = TypeVar("Anchored", bound=AnchoredNetwork)
+
+
+def _on_shipped_inference(network: Anchored) -> Anchored:
+    """A network that has learned nothing but the inference of hyper-parameters, from the amortised Gaussian process."""
+    weights, _ = read_weights(AGP_WEIGHTS)
+    load_state(network.inference, weights, AGP_WEIGHTS)
+    return network
+
+
+RECIPE = Recipe(
+    build=lambda: _on_shipped_inference(AnchoredPFN()),
+    loss=regression_loss,
+    measure=measure,
+    facts={"model": "pfn", "most_points": MOST_POINTS, "most_dimensions": MOST_DIMENSIONS},
+    config=TrainingConfig(steps=6000, learning_rate=1e-3),
+)
+CLASSIFIER_RECIPE = Recipe(
+    build=lambda: _on_shipped_inference(AnchoredClassifier()),
+    loss=classification_loss,
+    measure=measure_labels,
+    facts={"model": "classifier", "most_points": MOST_POINTS, "most_dimensions": MOST_LABEL_DIMENSIONS},
+    config=TrainingConfig(steps=2000, learning_rate=1e-3),
+)
