@@ -19,8 +19,8 @@ CONTEXT = (4, 200)
 STEPS = (3, 8)
 """Of inference; with a fixed number the network is worse at any other."""
 QUERIES, POINTS, LIMIT = 32, 2048, 12.0
-PRIORS = (HEBO_PLUS, replace(WIDE, categorical=0.3))
-"""Each of half of the training batches."""
+PRIORS = (HEBO_PLUS, HEBO_PLUS, HEBO_PLUS, replace(WIDE, categorical=0.3))
+"""Each of an equal share of the training batches."""
 
 
 def loss(network: InferenceNetwork, rng: Generator) -> Tensor:
@@ -33,7 +33,7 @@ def loss(network: InferenceNetwork, rng: Generator) -> Tensor:
     shortest, longest = map(math.log, CONTEXT)
     n = round(math.exp(shortest + (longest - shortest) * float(torch.rand((), generator=rng, device=rng.device))))
     batch = min(64, max(4, POINTS // (n + QUERIES)))
-    tasks = PRIORS[between(0, 1)].sample(batch, n + QUERIES, d, rng)
+    tasks = PRIORS[between(0, len(PRIORS) - 1)].sample(batch, n + QUERIES, d, rng)
     y = tasks.standardised(n, LIMIT)  # a few designs alike would give outputs of hundreds of deviations
     fits = network(tasks.X[:, :n], y[:, :n], tasks.categorical, steps)
     losses = torch.stack([-fit.log_density(tasks.X[:, n:], y[:, n:]).mean() for fit in fits])
@@ -41,7 +41,7 @@ def loss(network: InferenceNetwork, rng: Generator) -> Tensor:
 
 
 @torch.no_grad()
-def measure(network: InferenceNetwork, steps: int = 6) -> dict[str, float]:
+def measure(network: InferenceNetwork, steps: int = STEPS[1]) -> dict[str, float]:
     """Share of the available gain in every held-out cell, and how much the log length-scales spread over parameters.
 
     A network that has found only one common length-scale has a spread of 0.

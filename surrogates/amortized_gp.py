@@ -27,8 +27,8 @@ from designopt.surrogates.kernels import mixture
 from designopt.surrogates.training import load_state, read_weights
 
 WEIGHTS = Path(__file__).parent / "weights" / "agp.safetensors"
-STEPS = 6
-"""Of inference; more change nothing but the time."""
+STEPS = 8
+"""Of inference, as many as in training at most."""
 CONSTANT = 1e-12
 """Outputs whose deviation is below this share of their size are constant but for rounding."""
 
@@ -69,8 +69,8 @@ class AmortizedGP:
 
         Args:
             X: (n, d) designs in the unit cube, n >= 1; equal ones are fine.
-            Y: (n, m) outputs, finite, of any scale: they are standardised inside. GPyTorch takes no variance for less
-                than 1e-10, so better not in units that make them smaller than 1e-3.
+            Y: (n, m) outputs, finite, of any scale: they are standardised inside. GPyTorch takes no deviation for less
+                than 1e-5, so not in units that make such differences matter.
             categorical: (d,) which columns are categories, compared by equality; none by default.
 
         Raises:
@@ -134,7 +134,9 @@ class ConditionedGP(Model):
         """(m,) log density of all outputs of each process together, in the units of Y."""
         white = (self._whitener @ (self._y - self.theta.mean[:, None])[..., None])[..., 0]
         precision = self._whitener.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        return -0.5 * white.square().sum(-1) + precision - len(self.X) * (0.5 * math.log(2 * math.pi) + self.unit.log())
+        constant = len(self.X) * (0.5 * math.log(2 * math.pi) + self.unit.log())
+        evidence: Tensor = -0.5 * white.square().sum(-1) + precision - constant
+        return evidence
 
     def condition(self, X: Tensor, Y: Tensor) -> ConditionedGP:
         """The same hyper-parameters with p more designs, X: (p, d), Y: (p, m)."""
