@@ -25,6 +25,8 @@ from torch import Tensor
 from torch.special import log_ndtr, ndtri
 
 from designopt.search.maximise import Acquisition
+from designopt.surrogates.amortized_gp import ConditionedGP
+from designopt.surrogates.pfn.pfn import BarPosterior
 from designopt.surrogates.warp import Warp
 
 ACQUISITIONS = ("cei", "cei_plus", "penalty", "ei", "ucb", "thompson")
@@ -83,11 +85,13 @@ class Normal:
 
 def marginals(model: Model, X: Tensor) -> Marginals:
     """The distribution of every output, (b, outputs), at single designs X (b, 1, d)."""
+    if isinstance(model, ConditionedGP):  # GPyTorch would not let deviations be less than 1e-5
+        mean, variance = model.marginals(X[:, 0])
+        return Normal(mean, variance.sqrt())
     posterior = model.posterior(X)
-    if hasattr(posterior, "bars"):
-        bars: Marginals = posterior.bars[:, 0]
-        return bars
-    return Normal(posterior.mean[:, 0], posterior.variance[:, 0].clamp_min(1e-30).sqrt())
+    if isinstance(posterior, BarPosterior):
+        return posterior.bars[:, 0]
+    return Normal(posterior.mean[:, 0], posterior.variance[:, 0].sqrt())
 
 
 def promise(

@@ -13,9 +13,11 @@ from torch import Tensor
 
 from designopt.parameters import Array
 from designopt.surrogates.gp import fit_gp
-from designopt.surrogates.warp import Warp, fit_warped, marginal_warps
+from designopt.surrogates.warp import Choice, Warp, fit_warped, spread
 
 SURROGATES = ("gp", "pfn", "agp")
+JUDGED = 64
+"""Number of designs on which warpings are compared for a network."""
 
 
 class Conditioned(Protocol):
@@ -66,10 +68,12 @@ class Pretrained:
     Attributes:
         network: a loaded ``PFN`` or ``AmortizedGP``.
         categorical: (d,) which columns are categories.
+        judge: an ``AmortizedGP``, whose evidence decides how outputs are warped.
     """
 
     network: Any
     categorical: NDArray[np.bool_]
+    judge: Any
 
     @property
     def most_points(self) -> float:
@@ -83,9 +87,12 @@ class Pretrained:
 
     def warped(self, X: Tensor, Y: Array, pivots: Array) -> tuple[Conditioned, Tensor, list[Warp]]:
         """See ``Surrogate``."""
-        warps = marginal_warps(Y, pivots)
-        Z = torch.as_tensor(np.stack([warp(y) for warp, y in zip(warps, Y.T, strict=True)], axis=1)).to(X)
-        return self.plain(X, Z), Z, warps
+        choice = Choice.of(Y, pivots)
+        Z, slopes = torch.as_tensor(choice.Z).to(X), torch.as_tensor(choice.slopes).to(X)
+        rows = spread(len(X), JUDGED).to(X.device)
+        judged = self.judge.condition_on(X[rows], Z[rows], self.categorical)
+        best = choice.most_probable(judged.evidence + slopes[rows].sum(dim=0))
+        return self.plain(X, Z[:, best]), Z[:, best], [choice.warps[i] for i in best]
 
 
 @cache

@@ -81,18 +81,36 @@ class Warp:
         return warps
 
 
-def marginal_warps(Y: Array, pivots: Array) -> list[Warp]:
-    """For each of m outputs (n, m) the warping that makes its values most probable under one normal distribution.
+@dataclass(frozen=True)
+class Choice:
+    """Candidate warpings of every output, to be compared by the evidence of what they make of the data.
 
-    Unlike ``fit_warped`` this does not look at the designs, and costs next to nothing.
+    Attributes:
+        outputs: (c,) the output that each candidate is for.
+        warps: the c candidates.
+        Z: (n, c) warped outputs.
+        slopes: (n, c) log slopes of the warpings: the Jacobian, without which squeezing would always win [Snelson2003].
     """
-    chosen = []
-    for y, pivot in zip(Y.T, pivots.tolist(), strict=True):
-        candidates = Warp.candidates(pivot, y)
-        deviations = np.array([warp(y).std() for warp in candidates])
-        slopes = np.array([warp.log_slope(y).mean() for warp in candidates])
-        chosen.append(candidates[int(np.argmax(slopes - np.log(np.maximum(deviations, 1e-300))))])
-    return chosen
+
+    outputs: list[int]
+    warps: list[Warp]
+    Z: Array
+    slopes: Array
+
+    @classmethod
+    def of(cls, Y: Array, pivots: Array) -> Choice:
+        """All candidates for outputs (n, m)."""
+        pairs = [(i, warp) for i, y in enumerate(Y.T) for warp in Warp.candidates(float(pivots[i]), y)]
+        Z = np.stack([warp(Y[:, i]) for i, warp in pairs], axis=1)
+        slopes = np.stack([warp.log_slope(Y[:, i]) for i, warp in pairs], axis=1)
+        return cls([i for i, _ in pairs], [warp for _, warp in pairs], Z, slopes)
+
+    def most_probable(self, evidence: Tensor) -> list[int]:
+        """For each of the m outputs its candidate of greatest evidence, (c,) with the Jacobian."""
+        best: dict[int, int] = {}
+        for candidate in evidence.argsort().tolist():
+            best[self.outputs[candidate]] = candidate
+        return [best[i] for i in sorted(best)]
 
 
 def yeo_johnson(Y: Array) -> tuple[Array, Array]:
@@ -131,21 +149,23 @@ def fit_warped(
     Returns:
         The model of warped outputs (n, m), and the m warpings.
     """
-    candidates = [(i, warp) for i, y in enumerate(Y.T) for warp in Warp.candidates(float(pivots[i]), y)]
-    Z = torch.as_tensor(np.stack([warp(Y[:, i]) for i, warp in candidates], axis=1)).to(X)
-    slopes = torch.as_tensor(np.stack([warp.log_slope(Y[:, i]) for i, warp in candidates])).to(X)
+    choice = Choice.of(Y, pivots)
+    Z, slopes = torch.as_tensor(choice.Z).to(X), torch.as_tensor(choice.slopes).to(X)
     mask = as_mask(categorical, X)
     squares = distances(X[:, None], X, mask)
-    scaler = Standardize(len(candidates))
+    scaler = Standardize(len(choice.warps))
     z = scaler(Z)[0].mT
-    rows = torch.linspace(0, len(X) - 1, min(JUDGED, len(X)), device=X.device).long()
+    rows = spread(len(X), JUDGED).to(X.device)
     judged = squares[rows[:, None], rows], z[:, rows]
     theta = fit_hyperparameters(initial_hyperparameters(X.shape[-1], z), *judged, ROUGH)
-    evidence = log_density(theta, *judged) - len(rows) * scaler.stdvs[0].log() + slopes[:, rows].sum(dim=-1)
-    best = [0] * Y.shape[1]
-    for candidate in evidence.argsort().tolist():
-        best[candidates[candidate][0]] = candidate
+    evidence = log_density(theta, *judged) - len(rows) * scaler.stdvs[0].log() + slopes[rows].sum(dim=0)
+    best = choice.most_probable(evidence)
     theta = fit_hyperparameters(theta[best], squares, z[best])
     scaler = Standardize(Y.shape[1])
     scaler(Z[:, best])
-    return IndependentGPs(X, Z[:, best], mask, theta, scaler), [candidates[i][1] for i in best]
+    return IndependentGPs(X, Z[:, best], mask, theta, scaler), [choice.warps[i] for i in best]
+
+
+def spread(n: int, most: int) -> Tensor:
+    """At most so many of n rows, evenly spread."""
+    return torch.linspace(0, n - 1, min(most, n)).long()

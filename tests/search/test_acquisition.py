@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import norm
 
-from designopt.search.acquisition import best_rows, promise, together
+from designopt.search.acquisition import CONFIDENCE, best_rows, draw, marginals, promise, together
 from designopt.surrogates.gp import fit_gp
+from designopt.surrogates.pfn.bar_distribution import BarDistribution, normal_mass
+from designopt.surrogates.pfn.pfn import BarPosterior
 from designopt.surrogates.warp import Warp
 
 
@@ -153,3 +156,107 @@ def test_best_rows_of_several_objectives_are_the_front():
     Z = torch.tensor([[0.0, 2.0, -1], [2.0, 0.0, -1], [2.0, 2.0, -1], [-1.0, -1.0, 1]], dtype=torch.double)
     assert sorted(best_rows(Z, ONE, 4).tolist()) == [0, 1]
     assert best_rows(Z[3:], ONE, 4).tolist() == [0]
+
+
+# Other acquisition functions -------------------------------------------------------------------------------------
+
+
+def value_of(model, name, Z=None, limits=TWO, **options):
+    return promise(model, model.Y if Z is None else Z, limits, [], seed=0, acquisition=name, **options)
+
+
+def test_cei_plus_counts_likely_constraints_as_certain(model):
+    sample = draws(model)
+    gain = (model.Y[(model.Y[:, 1:] <= 0).all(dim=1), 0].min() - sample[..., 0]).clamp_min(0).mean(dim=0)
+    probabilities = (sample[..., 1:] <= 0).double().mean(dim=0)
+    assert (probabilities > 0.6).any()
+    assert (probabilities < 0.4).any()
+    agree(value_of(model, "cei_plus")(NEW).detach(), gain * (2 * probabilities).clamp_max(1).prod(dim=-1))
+
+
+def test_ei_leaves_constraints_out(model):
+    gain = (model.Y[(model.Y[:, 1:] <= 0).all(dim=1), 0].min() - draws(model)[..., 0]).clamp_min(0)
+    agree(value_of(model, "ei")(NEW).detach(), gain.mean(dim=0))
+
+
+@pytest.mark.parametrize("name", ["cei", "cei_plus", "ei", "ucb", "thompson"])
+def test_feasibility_comes_first_whatever_is_asked_for(model, name):
+    infeasible = model.Y[~(model.Y[:, 1:] <= 0).all(dim=1)]
+    assert torch.equal(value_of(model, name, infeasible)(NEW), value_of(model, "cei", infeasible)(NEW))
+
+
+def test_ucb_is_optimistic_about_the_loss_and_about_constraints(model):
+    posterior = model.posterior(NEW)
+    optimistic = posterior.mean[:, 0] - CONFIDENCE * posterior.variance[:, 0].sqrt()
+    violation = optimistic[:, 1:].clamp_min(0).sum(dim=-1)
+    holds = violation == 0
+    assert 10 < holds.sum() < 140
+    value = value_of(model, "ucb")(NEW)
+    assert torch.allclose(value[holds], -optimistic[holds, 0])
+    assert torch.allclose(value[~holds], -model.Y[:, 0].max() - violation[~holds])
+
+
+def test_thompson_draws_functions_jointly():
+    X = torch.as_tensor(np.random.default_rng(0).random((6, 2)))
+    model = fit_gp(X, torch.stack([torch.sin(9 * X.sum(dim=1)), torch.cos(8 * X[:, 0])], dim=1))
+    near = NEW[:20].repeat_interleave(2, dim=0)  # every design twice
+    sample = torch.stack([draw(model, near, seed) for seed in range(30)])
+    deviation = model.posterior(NEW[:20]).variance[:, 0].sqrt()
+    assert (deviation.mean(dim=0) > 0.1).all()
+    assert ((sample[:, ::2] - sample[:, 1::2]).abs().amax(dim=(0, 1)) < 0.01).all()
+    assert sample[:, ::2].std(dim=0).mean() == pytest.approx(float(deviation.mean()), rel=0.2)
+    assert torch.allclose(sample[:, ::2].mean(dim=0), model.posterior(NEW[:20]).mean[:, 0], atol=float(deviation.max()))
+    assert torch.equal(sample[3], draw(model, near, 3))
+
+
+def test_thompson_compares_what_was_drawn_feasible_first(model):
+    drawn = draw(model, NEW, 0)
+    violation = drawn[:, 1:].clamp_min(0).sum(dim=-1)
+    expected = torch.where(violation > 0, -model.Y[:, 0].max() - violation, -drawn[:, 0])
+    assert torch.allclose(value_of(model, "thompson")(NEW), expected)
+
+
+def test_limits_other_than_zero_hold(model):
+    """Outputs moved together with their limits are the same outputs."""
+    shift = torch.tensor([0.0, 2.0, -1.0], dtype=torch.double)
+    moved = fit_gp(model.X, model.Y + shift)
+    value = value_of(moved, "cei", limits=shift[1:])(NEW)
+    assert torch.allclose(value, value_of(model, "cei")(NEW), rtol=1e-3, atol=1e-3)
+    assert best_rows(moved.Y, shift[1:], 3).tolist() == best_rows(model.Y, TWO, 3).tolist()
+
+
+def test_as_published_an_infeasible_design_may_be_the_incumbent(model):
+    Z = torch.cat([model.Y, torch.tensor([[-0.3, 1.0, -1.0]], dtype=torch.double)])
+    value = value_of(model, "cei", Z, best_of_all=True)(NEW)
+    Z[-1, 1] = -1.0
+    assert torch.equal(value, value_of(model, "cei", Z)(NEW))
+    assert (value < value_of(model, "cei")(NEW) - 0.1).any()
+
+
+class Bars:
+    """A model that says what another says, in bars."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def posterior(self, X):
+        posterior = self.model.posterior(X)
+        mean, deviation = posterior.mean, posterior.variance.sqrt()
+        borders = torch.linspace(-5, 5, 4001, dtype=torch.double)
+        zeros = torch.zeros_like(mean)
+        logits = normal_mass(borders, zeros, zeros + 1).clamp_min(1e-300).log()
+        return BarPosterior(BarDistribution(logits, borders, mean, deviation), None, X, [0, 1, 2])
+
+
+@pytest.mark.parametrize("name", ["cei", "cei_plus", "ei", "ucb"])
+def test_bars_give_what_the_distribution_that_they_approximate_gives(model, name):
+    value, exact = value_of(Bars(model), name, model.Y)(NEW), value_of(model, name)(NEW)
+    known = exact > exact.max() - 4
+    assert torch.allclose(value[known], exact[known], atol=0.01)
+
+
+def test_the_quantiles_of_normal_marginals_are_scipys(model):
+    outputs = marginals(model, NEW)
+    expected = norm.ppf(0.3, outputs.mean[:, 1].numpy(), outputs.deviation[:, 1].numpy())
+    assert outputs[:, 1].quantile(0.3).numpy() == pytest.approx(expected)
+    assert (-outputs).quantile(0.7)[:, 1].numpy() == pytest.approx(-expected)
