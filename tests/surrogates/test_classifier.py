@@ -7,6 +7,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from designopt.surrogates import FeasibilityClassifier
 from designopt.surrogates.classifier import ConstantClassifier, FittedClassifier, baselines, tabpfn
+from designopt.surrogates.pfn.prior import labelled
 
 
 def points(n, d, seed=0):
@@ -38,16 +39,18 @@ def test_finds_a_region_without_fitting(conditioned):
 
 
 def test_probabilities_are_frequencies(classifier):
-    """Among designs given 20 to 80 %, about as many are feasible as announced."""
+    """Of designs given 10 to 30 % about so many are feasible, and so on."""
     announced, happened = [], []
-    for seed in range(8):
-        X, new = points(30, 4, seed), points(200, 4, seed + 100)
-        inside = lambda Z: ((Z[:, 0] + Z[:, 1] * Z[:, 2]) < 0.7).double()  # noqa: E731
-        p = classifier.condition_on(X, inside(X)).probability(new)
-        unsure = (p > 0.2) & (p < 0.8)
-        announced.append(p[unsure])
-        happened.append(inside(new)[unsure])
-    assert float(torch.cat(announced).mean()) == pytest.approx(float(torch.cat(happened).mean()), abs=0.1)
+    rng = torch.Generator().manual_seed(5)
+    for d, n in ((2, 20), (4, 40), (8, 80)):
+        X, labels = labelled(12, n + 100, d, rng)
+        for Z, y in zip(X, labels, strict=True):
+            announced.append(classifier.condition_on(Z[:n], y[:n]).probability(Z[n:]))
+            happened.append(y[n:])
+    p, y = torch.cat(announced), torch.cat(happened)
+    for low in (0.1, 0.3, 0.5, 0.7):
+        alike = (p > low) & (p < low + 0.2)
+        assert float(p[alike].mean()) == pytest.approx(float(y[alike].mean()), abs=0.1)
 
 
 def test_does_as_well_as_fitted_classifiers_on_few_designs(classifier):
