@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from PIL import Image
 from rich.console import Console
 
 import designopt as do
@@ -28,7 +29,7 @@ def beam(folder):
 def frame(folder):
     """What `designopt watch` shows of four studies, as a picture in SVG."""
     with do.Store(folder / "runs.db") as store:
-        for search, env in (("de", "WeldedBeam"), ("tpe", "SpeedReducer"), ("nsga2", "DiskBrake")):
+        for search, env in (("de", "WeldedBeam"), ("tpe", "SpeedReducer"), ("nsga2", "DiscBrake")):
             do.optimize(f"designopt/{env}-v0", search=search, budget=120, seed=0, store=store)
         env = do.make("designopt/PressureVessel-v0")
         searcher = do.backend("gp")(env, None, seed=0)
@@ -55,7 +56,7 @@ def main():
             args=["--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader"],
         )
         for picture, path in pages.items():
-            page = browser.new_page(viewport={"width": WIDTH, "height": 560 if picture == "watch" else 900})
+            page = browser.new_page(viewport={"width": WIDTH, "height": 204 if picture == "watch" else 900})
             page.set_default_timeout(120_000)
             page.goto(path.as_uri())
             if picture == "report":
@@ -63,7 +64,9 @@ def main():
                 page.wait_for_function(drawn)
                 page.add_style_tag(content="nav { position: static !important } .modebar { display: none !important }")
             page.wait_for_timeout(2000)
-            page.screenshot(path=DOCS / f"{picture}.png", full_page=picture == "report")
+            target = DOCS / f"{picture}.png"
+            page.screenshot(path=target, full_page=picture == "report")
+            Image.open(target).convert("RGB").quantize(128).save(target, optimize=True)  # a third of the size
         browser.close()
 
 
