@@ -117,7 +117,10 @@ def _table(curve: list[dict[str, Any]], rows: int = 12) -> Table:
 
     from designopt.surrogates.heldout import BOTORCH_SHARES
 
-    names = [name for name in (curve[-1] if curve else BOTORCH_SHARES) if name not in ("step", "cpu_seconds")]
+    shown = ("loss", "spread", "classical")  # no terminal is wide enough for all
+    names = [
+        name for name in (curve[-1] if curve else BOTORCH_SHARES) if name in BOTORCH_SHARES or name.startswith(shown)
+    ]
     table = Table(title="share of the available gain by parameters,designs; and other figures", title_justify="left")
     for name in ("step", "CPU s", *names):
         table.add_column(name, justify="right")

@@ -193,4 +193,4 @@ def test_the_oracle_is_the_exact_gaussian_process():
         nll.append(-expected.log_prob(observed))
     assert X.shape == (256, 32, 1)
     few = heldout.Cell(cell.tasks, 10, cell.y, cell.normal, float(torch.stack(nll).mean()))
-    assert few.oracle == pytest.approx(float(-heldout._oracle_log_density(cell.tasks, 10)[:40].mean()))
+    assert few.oracle == pytest.approx(float(heldout.oracle_nll(cell.tasks, 10)[:40].mean()))
