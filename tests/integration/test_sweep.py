@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import shutil
 import socket
 import subprocess
@@ -283,3 +284,11 @@ def test_workers_write_to_postgresql_themselves(tmp_path, postgresql, monkeypatc
     done = calls(tmp_path)
     assert designopt.sweep(settings(tmp_path), store=postgresql).frame.equals(result.frame)
     assert calls(tmp_path) == done
+
+
+def test_the_example_runs_and_its_file_is_a_plan(tmp_path):
+    examples = Path(__file__).parents[2] / "examples"
+    assert len(read_plan(examples / "sweep.toml").studies) == 28
+    result = runpy.run_path(str(examples / "sweep.py"))["main"](backends=("random",), budget=5, folder=tmp_path)
+    assert set(result.frame["state"]) == {"finished"}
+    assert len(result.frame) == 6
