@@ -3,9 +3,11 @@
     OMP_NUM_THREADS=1 python benchmarks/hardware.py                   # agreement and speed: table and picture
     OMP_NUM_THREADS=1 python benchmarks/hardware.py --enumerate chstone-aes   # every design; resumes where it stopped
 
-Needs the data sets ``archgym/...`` (see ``designopt data``). CPU seconds of one thread; compilation is cached by numba and
-measured apart. Writes docs/benchmarks/hardware_dram.md, its .json of numbers, and docs/environments/dram.png.
+Needs the data sets ``archgym/...`` (see ``designopt data``). CPU seconds of one thread; compilation is cached by
+numba and measured apart. Writes docs/benchmarks/hardware_dram.md, its .json of numbers, and docs/environments/dram.png.
 """
+
+# ruff: noqa: E501 - sentences and table heads of the page
 
 import argparse
 import csv

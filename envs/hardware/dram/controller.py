@@ -175,7 +175,7 @@ def simulate(
     admitted = handed = accepted = 0
     arrival = -(-time_ps[0] // t.clock_ps)
     held = False
-    last_accept = np.int64(-1)
+    last_accept: Any = np.int64(-1)
     completion = np.empty(n, np.int64)
     completed = known = 0  # of completion: counted by the arbiter, computed
     result = np.full(n if ordered else 0, -1, np.int64)
@@ -209,9 +209,9 @@ def simulate(
     activated = np.zeros(banks, np.int64)
     acts = pres = rds = wrs = refs = 0
     last_command = window = floor = idle = np.int64(0)
-    last_pre = np.int64(0)
+    last_pre: Any = np.int64(0)
 
-    now = min(arrival, due)
+    now: Any = min(arrival, due)
     earliest = NEVER  # no bank command is ready before
     while True:
         # A. The trace sends a request; the port takes over the oldest admitted one.
@@ -233,7 +233,7 @@ def simulate(
         while again:
             again = False
             issued = False
-            # Twice, for a freed entry gives the request at the port a second chance: accept, [refresh, command,] accept.
+            # Twice: a freed entry gives the request at the port a second chance.
             for attempt in range(2):
                 if attempt == 1:
                     # B3. Refresh manager.
@@ -300,7 +300,7 @@ def simulate(
                             if opened == 1:
                                 idle += max(0, now - last_pre)
                             activated[b] = now
-                            floor = 0
+                            floor = np.int64(0)
                             if now >= last_command:
                                 last_command, window = now, now + t.act_over - 1
                             bank_act[b] = max(bank_act[b], now + t.act_act)
