@@ -124,6 +124,7 @@ def coordinates(answer: Recommendation) -> Any:
         go.Parcoords(
             line={"color": colour, "colorscale": [[0, style.INFEASIBLE], [1, style.LINE]], "cmin": 0, "cmax": 1},
             dimensions=dimensions,
+            rangefont={"size": 1, "color": "rgba(0,0,0,0)"},  # the axes say it with fewer digits
             labelangle=-35,
             labelside="bottom",
         )
