@@ -58,8 +58,11 @@ def train_pfn(
     torch.manual_seed(seed)
     network = recipe.build()
     shipped = Path(__file__).parent / "weights" / f"{model}.safetensors"
+    history: list[Any] = []
     if continue_shipped:
-        load_state(network, read_weights(shipped)[0], shipped)
+        weights, before = read_weights(shipped)
+        load_state(network, weights, shipped)
+        history = [*before.get("history", []), {key: before[key] for key in ("command", "config", "curve")}]
     trainer = Trainer(network, recipe.loss, config)
     trainer.resume(folder)
 
@@ -68,7 +71,7 @@ def train_pfn(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
     )
     bar = progress.add_task(model, total=config.steps, completed=trainer.step)
-    before = trainer.curve[-1]["cpu_seconds"] if trainer.curve else 0.0
+    spent = trainer.curve[-1]["cpu_seconds"] if trainer.curve else 0.0
     started = time.process_time()
     measuring, losses = 0.0, 0.0
     with Live(Group(_table(trainer.curve), progress), console=console, refresh_per_second=1) as live:
@@ -77,7 +80,7 @@ def train_pfn(
             progress.update(bar, completed=trainer.step)
             if trainer.step % measure_every and not trainer.done:
                 continue
-            trained = before + time.process_time() - started - measuring
+            trained = spent + time.process_time() - started - measuring
             begun = time.process_time()
             row = {
                 "step": trainer.step,
@@ -98,6 +101,7 @@ def train_pfn(
         "config": vars(config),
         "torch": torch.__version__,
         "curve": trainer.curve,
+        "history": history,
     }
     write_weights(folder / f"{model}.safetensors", trainer.average, facts)
     typer.echo(folder / f"{model}.safetensors")

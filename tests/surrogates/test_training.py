@@ -198,7 +198,8 @@ def test_the_command_starts_from_the_shipped_weights_when_told_to(command, tmp_p
     arguments = ("agp", "--folder", tmp_path, "--steps", 1, "--learning-rate", 0)
     assert command(*arguments, "--continue-shipped").exit_code == 0
     shipped, _ = read_weights(train_command.Path(train_command.__file__).parent / "weights" / "agp.safetensors")
-    written, _ = read_weights(tmp_path / "agp.safetensors")
+    written, facts = read_weights(tmp_path / "agp.safetensors")
+    assert facts["history"][-1]["command"].startswith("designopt train-pfn agp")
     for name, weight in shipped.items():
         torch.testing.assert_close(written[name], weight)
 
