@@ -58,6 +58,29 @@ def tries(compared):
     return markdown(["environment", "backend", *(f"k = {k}" for k in ks)], rows)
 
 
+def measured(value, digits):
+    return "–" if pd.isna(value) else number(value, digits)
+
+
+def larger(table, compared):
+    """The same at the larger budget that the other backends had; nothing when all had the same."""
+    rest = table[table["budget"] > compared["equal_budget"].max()]
+    if rest.empty:
+        return ""
+    again = lottery.compare(rest)
+    spread = lottery.spread(again)
+    parts = "\n".join(environment(part, spread) for _, part in again.groupby("env")).replace("## ", "### ")
+    left_out = ", ".join(f"`{name}`" for name in sorted(set(table["backend"]) - set(rest["backend"])))
+    return f"""
+## At the larger budget, without {left_out}
+
+{parts}
+### Ranks at the larger budget
+
+{ranks(again)}
+"""
+
+
 def ranks(compared):
     """Mean ranks by choice of configuration, with the tests."""
     found = {choice: rank_backends(block_losses(compared, choice)) for choice in CHOICES}
@@ -65,9 +88,9 @@ def ranks(compared):
     rank = {c: dict(zip(r.backends, r.mean_ranks, strict=True)) for c, r in found.items()}
     rows = [[name, *(f"{rank[c].get(name, float('nan')):.2f}" for c in CHOICES)] for name in found["typical"].backends]
     rows.append(["blocks", *(str(found[c].blocks) for c in CHOICES)])
-    rows.append(["Friedman's p", *(number(found[c].p, 2) for c in CHOICES)])
-    rows.append(["over environments alone", *(number(alone[c].p, 2) for c in CHOICES)])
-    rows.append(["critical difference, 5 %", *(number(found[c].critical_difference, 3) for c in CHOICES)])
+    rows.append(["Friedman's p", *(measured(found[c].p, 2) for c in CHOICES)])
+    rows.append(["over environments alone", *(measured(alone[c].p, 2) for c in CHOICES)])
+    rows.append(["critical difference, 5 %", *(measured(found[c].critical_difference, 3) for c in CHOICES)])
     return markdown(["mean rank", *CHOICES], rows)
 
 
@@ -98,7 +121,7 @@ Percent of the gap closed by the best of k configurations drawn at random, each 
 {ranks(compared)}
 
 ![Mean ranks](lottery-ranks.png)
-
+{larger(table, compared)}
 Made with {libraries} by `python benchmarks/lottery.py`.
 """
 

@@ -202,7 +202,7 @@ def rank_line(ranking: Ranking, colour: dict[str, str]) -> Any:
             hovertext="not told apart: " + ", ".join(map(escape, ranking.backends[first : last + 1])),
             hoverinfo="text",
         )
-    heights = 0.45 + 0.5 * (np.arange(k) % 2)
+    heights = 0.4 + 0.4 * (np.arange(k) % 3)
     for name, rank, height in zip(ranking.backends, ranking.mean_ranks, heights, strict=True):
         figure.add_annotation(
             x=rank, y=0, ax=0, ay=-60 * height, text=f"<b>{escape(name)}</b> {rank:.2f}", arrowwidth=1
@@ -233,8 +233,8 @@ def rank_line(ranking: Ranking, colour: dict[str, str]) -> Any:
             hoverinfo="skip",
         )
     figure.update_xaxes(range=[0.8, k + 0.2], dtick=1, title="mean rank (1 is best)")
-    figure.update_yaxes(visible=False, range=[low - 0.2, 1.6])
-    figure.update_layout(height=260 + 16 * len(ranking.groups), margin={"l": 24, "t": 16, "b": 56})
+    figure.update_yaxes(visible=False, range=[low - 0.2, 1.9])
+    figure.update_layout(height=275 + 16 * len(ranking.groups), margin={"l": 24, "t": 16, "b": 56})
     return figure
 
 
