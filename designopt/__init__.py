@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from designopt.result import Result
     from designopt.store import Store, StoreError
     from designopt.study import Study
+    from designopt.sweep.run import sweep
 
 __version__ = "0.1.0"
 
@@ -28,7 +29,9 @@ _LAZY = {
     "StoreError": "designopt.store",
     "Study": "designopt.study",
     "optimize": "designopt.launch",
+    "recommend": "designopt.search.counterfactual.recommend",
     "resume": "designopt.launch",
+    "sweep": "designopt.sweep.run",
 }
 
 
@@ -65,8 +68,10 @@ __all__ = [
     "envs",
     "make",
     "optimize",
+    "recommend",
     "register_backend",
     "register_env",
     "resume",
+    "sweep",
     "tunable",
 ]

@@ -34,11 +34,11 @@ class QuietHighs(highspy.Highs):
 class MILP:
     """min cost'v  with  row_lower <= A v <= row_upper,  lower <= v <= upper,  v whole where ``integer``.
 
-    Shapes: cost, lower, upper, integer (n,); A (r, n) sparse; row_lower, row_upper (r,).
+    Shapes: cost, lower, upper, integer (n,); A (r, n), sparse or not; row_lower, row_upper (r,).
     """
 
     cost: Array
-    A: sparse.csr_matrix
+    A: sparse.csr_matrix | Array
     row_lower: Array
     row_upper: Array
     lower: Array

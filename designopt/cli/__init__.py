@@ -1,5 +1,12 @@
 """The ``designopt`` command."""
 
-from designopt.cli.app import app, main
+from typing import Any
 
-__all__ = ["app", "main"]
+
+def __getattr__(name: str) -> Any:
+    """Assembled when first used, for commands elsewhere import parts of this package."""
+    if name not in ("app", "main"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from designopt.cli import assembly
+
+    return getattr(assembly, name)

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from designopt.cli.options import DEFAULT_STORE, RunArgument, StoreOption
 
-if TYPE_CHECKING:
-    from designopt.result import Result
-    from designopt.store import Store
-
 
 def write_run_report(
-    run: RunArgument,
+    run: Annotated[
+        str, typer.Argument(metavar="RUN|SWEEP", help="Id of a run or a beginning of it, or a sweep's name.")
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="HTML file to write.")],
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Write one self-contained HTML page about a run."""
-    from designopt.report import write_report
+    """Write one self-contained HTML page about a run, or about all studies of a sweep."""
+    from designopt.report import write_report, write_sweep_report
+    from designopt.result import Result
+    from designopt.store import Store
 
-    print(write_report(_stored_result(store, run), output))
+    with Store(store, read_only=True) as opened:
+        if opened.runs(sweep=run):
+            print(write_sweep_report(opened, run, output))
+        else:
+            print(write_report(Result.from_run(opened.load(run)), output))
 
 
 def export_run(
@@ -40,11 +44,3 @@ def export_run(
             print(f"{study.study_name}: {len(study.trials)} trials in {output.removeprefix('optuna:')}")
         else:
             print(f"{output}: {export(opened, run, output)} evaluations")
-
-
-def _stored_result(store: str | Store, run: str) -> Result:
-    from designopt.result import Result
-    from designopt.store import Store
-
-    with Store(store, read_only=True) as opened:  # type: ignore[arg-type]
-        return Result.from_run(opened.load(run))

@@ -15,6 +15,8 @@ import typer
 from designopt.cli import listings, output, runs
 from designopt.cli.data import data
 from designopt.cli.failure import RunFailed
+from designopt.sweep.command import sweep
+from designopt.watch_command import watch
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command("envs")(listings.list_envs)
@@ -22,6 +24,8 @@ app.command("backends")(listings.list_backends)
 app.command("runs")(listings.list_runs)
 app.command("run")(runs.run_study)
 app.command("resume")(runs.resume_run)
+app.command("sweep")(sweep)
+app.command("watch")(watch)
 app.command("report")(output.write_run_report)
 app.command("export")(output.export_run)
 app.add_typer(data, name="data")
