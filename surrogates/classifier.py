@@ -63,7 +63,8 @@ class FeasibilityClassifier:
     ) -> ConditionedClassifier | ConstantClassifier:
         """The classifier that has seen n designs.
 
-        More than ``LONGEST`` are thinned: the most recent half, and of the others those that are farthest apart.
+        Of more than ``LONGEST``, the rarer class is kept first, up to half of them, and each class is thinned as
+        contexts of ``PFN`` are; probabilities account for it.
 
         Args:
             X: (n, d) designs in the unit cube, n >= 1.
@@ -81,16 +82,26 @@ class FeasibilityClassifier:
             self._warn("designs", n, self.most_points)
         if d > self.most_dimensions:
             self._warn("dimensions", d, self.most_dimensions)
-        if n > LONGEST:
-            rows = thinned(X, LONGEST)
-            X, y = X[rows], y[rows]
-        return ConditionedClassifier(self.network, X, y, as_mask(categorical, X))
+        kept = representative(X, y) if n > LONGEST else torch.arange(n, device=X.device)
+        # The odds among all designs, over those among the kept.
+        shift = float(torch.logit(y.mean()) - torch.logit(y[kept].mean()))
+        return ConditionedClassifier(self.network, X[kept], y[kept], as_mask(categorical, X), shift)
 
     def _warn(self, what: str, found: int, trained: int) -> None:
         if what not in self._warned:
             self._warned.add(what)
             message = f"{found} {what}, but the classifier was trained on at most {trained}; predictions may be worse"
             warnings.warn(message, stacklevel=3)
+
+
+def representative(X: Tensor, y: Tensor) -> Tensor:
+    """Which ``LONGEST`` of the designs X (n, d) with labels y (n,) the classifier reads, as sorted indices."""
+    rare = y == (y.mean() <= 0.5)
+    few = min(int(rare.sum()), LONGEST // 2)
+    rows = []
+    for members, size in ((torch.nonzero(rare)[:, 0], few), (torch.nonzero(~rare)[:, 0], LONGEST - few)):
+        rows.append(members if len(members) <= size else members[thinned(X[members], size)])
+    return torch.cat(rows).sort().values
 
 
 def checked(X: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -130,10 +141,10 @@ class ConstantClassifier:
 
 
 class ConditionedClassifier:
-    """The network and a context that it has read."""
+    """The network, a context that it has read, and what to add to its log odds."""
 
-    def __init__(self, network: AnchoredClassifier, X: Tensor, y: Tensor, categorical: Tensor) -> None:
-        self.network = network
+    def __init__(self, network: AnchoredClassifier, X: Tensor, y: Tensor, categorical: Tensor, shift: float) -> None:
+        self.network, self.shift = network, shift
         deviation, mean = torch.std_mean(y, correction=0)
         with torch.no_grad():
             self.context: AnchoredContext = network.context(X[None], ((y - mean) / deviation)[None], categorical)
@@ -141,7 +152,7 @@ class ConditionedClassifier:
     def logits(self, X: Tensor) -> Tensor:
         """X: (q, d) -> (q,) logits of label 1."""
         parts = [self.network(self.context, part.float()[None])[0] for part in X.split(CHUNK)]
-        return torch.cat(parts).to(X)
+        return torch.cat(parts).to(X) + self.shift
 
     def log_probability(self, X: Tensor) -> Tensor:
         """X: (q, d) -> (q,) log probabilities of label 1, differentiable."""

@@ -6,7 +6,13 @@ import torch
 from sklearn.tree import DecisionTreeClassifier
 
 from designopt.surrogates import FeasibilityClassifier
-from designopt.surrogates.classifier import ConstantClassifier, FittedClassifier, baselines, tabpfn
+from designopt.surrogates.classifier import (
+    ConstantClassifier,
+    FittedClassifier,
+    baselines,
+    representative,
+    tabpfn,
+)
 from designopt.surrogates.pfn.prior import labelled
 
 
@@ -134,6 +140,20 @@ def test_more_than_in_training_warns_once_and_thousands_are_thinned():
     assert ((model.probability(new) > 0.5) == (ball(new) == 1)).double().mean() > 0.96
     with pytest.warns(UserWarning, match="50 dimensions, but the classifier was trained on at most 40"):
         classifier.condition_on(points(20, 50), ball(points(20, 2)))
+
+
+def test_of_thousands_the_rare_class_is_kept_and_stays_rare(classifier):
+    X = points(3000, 2)
+    labels = (X.sum(-1) < 0.25).double()  # 3 % of all
+    with warnings.catch_warnings(action="ignore"):
+        model = classifier.condition_on(X, labels)
+    kept = representative(X, labels)
+    assert len(kept) == len(kept.unique()) == 1000
+    assert labels[kept].sum() == labels.sum()
+    p = model.probability(points(2000, 2, seed=7))
+    assert float(p.mean()) == pytest.approx(float(labels.mean()), abs=0.01)
+    many = torch.cat([labels[:100], torch.ones(2900)]).double()  # few are 0 now
+    assert (many[representative(X, many)] == 0).sum() == (many == 0).sum()
 
 
 def test_other_weights_are_refused(tmp_path):
