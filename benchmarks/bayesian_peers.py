@@ -34,10 +34,12 @@ class BoTorchPeer(Searcher):
         self.history = History(env)
 
     def tell(self, designs, evaluation):
+        """Remember n designs."""
         self.history.append(designs, evaluation)
 
     @one_thread
     def ask(self, n, pending):
+        """-> (1, d)."""
         torch.manual_seed(self.seed * 100_003 + len(self.history))
         X = torch.as_tensor(self.history.unit[self.history.ok])
         bounds = torch.tensor([[0.0], [1.0]], dtype=torch.double).expand(2, X.shape[1])
@@ -57,6 +59,7 @@ class BoTorchGP(BoTorchPeer):
     """One SingleTaskGP per output (a batched model), bilog constraints, log constrained expected improvement."""
 
     def acquisition(self, X):
+        """Fitted to the history at the unit-coded designs X."""
         loss, constraints = self.outputs()
         Y = torch.cat([loss, constraints.sign() * constraints.abs().log1p()], dim=1)
         model = SingleTaskGP(X, Y, input_transform=Normalize(X.shape[1]), outcome_transform=Standardize(Y.shape[1]))
@@ -81,6 +84,7 @@ class PublishedGP(BoTorchPeer):
     restarts, raw = 1, 3
 
     def acquisition(self, X):
+        """Fitted to the history at the unit-coded designs X."""
         loss, constraints = self.outputs()
         Y = torch.cat([-loss, constraints], dim=1)
         span = Y.max(dim=0).values - Y.min(dim=0).values

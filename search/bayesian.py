@@ -18,7 +18,7 @@ from torch import Tensor
 from designopt import Categorical, Evaluation, History, Integer, Searcher, tunable
 from designopt.env import DesignEnv
 from designopt.parameters import Array
-from designopt.search.acquisition import ACQUISITIONS, best_rows, marginals, promise, together
+from designopt.search.acquisition import ACQUISITIONS, best_rows, promise, together
 from designopt.search.beliefs import SURROGATES, Beliefs, Fitted, Pretrained, Surrogate, memorable, shipped
 from designopt.search.candidates import first_fresh, fresh, initial_designs, initial_size
 from designopt.search.maximise import Acquisition, maximise
@@ -48,8 +48,9 @@ class BayesianSearch(Searcher):
       greatest in far corners, where they know least, and a search that only follows it never converges [Eriksson2019].
     * Outputs with heavy tails are warped around the value that matters (0 for constraints, the best for objectives), if
       that makes them more probable.
-    * Designs that could not be evaluated teach a further model where evaluations succeed: whether they were invalid,
-      failed or ran out of time. Lost ones say something of a machine, nothing of the design.
+    * Designs that could not be evaluated teach a further model, with networks a pre-trained classifier, where
+      evaluations succeed: whether they were invalid, failed or ran out of time. Lost ones say something of a machine,
+      nothing of the design.
     * Pending designs count as evaluated with the outcome that the models expect, so a batch spreads.
     * ``penalty`` models one output only, the loss plus a growing multiple of the squared violations. It, ``ucb`` and
       ``thompson`` turn several objectives into one by random weights, new ones for every ask.
@@ -184,10 +185,7 @@ class BayesianSearch(Searcher):
         b, seed = beliefs, int(rng.integers(2**31))
         name, best_of_all = self.config.acquisition, self.config.published
         worth = promise(b.model, b.Z, b.limits, b.warps, seed, name, best_of_all=best_of_all)
-        evaluable = beliefs.evaluable
-        if evaluable is None:
-            return worth
-        return together(worth, lambda X: marginals(evaluable, X)[:, 0].log_cdf(0.0))
+        return worth if beliefs.evaluable is None else together(worth, beliefs.evaluable)
 
     def _best_random(self, worth: Acquisition, known: Array, rng: np.random.Generator, like: Tensor) -> Array:
         designs = self.space.sample(PUBLISHED_CANDIDATES, rng)

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from designopt.parameters import Array
+from designopt.search.acquisition import marginals
+from designopt.search.maximise import Acquisition
 from designopt.surrogates.gp import fit_gp
 from designopt.surrogates.warp import Choice, Warp, fit_warped, spread
 
@@ -40,6 +42,9 @@ class Surrogate(Protocol):
     def plain(self, X: Tensor, Y: Tensor) -> Conditioned:
         """Models of outputs Y (n, m) as they are."""
 
+    def evaluable(self, X: Tensor, ok: Tensor) -> Acquisition:
+        """The log probability that a design can be evaluated, given which of (n, d) designs were, (n,)."""
+
     def warped(self, X: Tensor, Y: Array, pivots: Array) -> tuple[Conditioned, Tensor, list[Warp]]:
         """Models of warped outputs, the warped outputs (n, m), and the m warpings, each around its pivot."""
 
@@ -54,6 +59,11 @@ class Fitted:
     def plain(self, X: Tensor, Y: Tensor) -> Conditioned:
         """See ``Surrogate``."""
         return fit_gp(X, Y, self.categorical)
+
+    def evaluable(self, X: Tensor, ok: Tensor) -> Acquisition:
+        """See ``Surrogate``: a process of -1 where evaluations succeeded and 1 where not, negative where they will."""
+        model = self.plain(X, torch.where(ok, -1.0, 1.0)[:, None].to(X))
+        return lambda X: marginals(model, X)[:, 0].log_cdf(0.0)
 
     def warped(self, X: Tensor, Y: Array, pivots: Array) -> tuple[Conditioned, Tensor, list[Warp]]:
         """See ``Surrogate``."""
@@ -85,6 +95,11 @@ class Pretrained:
         model: Conditioned = self.network.condition_on(X, Y, self.categorical)
         return model
 
+    def evaluable(self, X: Tensor, ok: Tensor) -> Acquisition:
+        """See ``Surrogate``: by a classifier that reads the labels in context."""
+        model = shipped("classifier", X.device.type).condition_on(X, ok, self.categorical)
+        return lambda X: model.log_probability(X[:, 0])
+
     def warped(self, X: Tensor, Y: Array, pivots: Array) -> tuple[Conditioned, Tensor, list[Warp]]:
         """See ``Surrogate``."""
         choice = Choice.of(Y, pivots)
@@ -98,6 +113,10 @@ class Pretrained:
 @cache
 def shipped(name: str, device: str) -> Any:
     """The network of that name with the weights that come with designopt, loaded once per process."""
+    if name == "classifier":
+        from designopt.surrogates.classifier import FeasibilityClassifier
+
+        return FeasibilityClassifier.load(device=device)
     if name == "pfn":
         from designopt.surrogates.pfn.pfn import PFN
 
@@ -113,14 +132,14 @@ class Beliefs:
 
     Attributes:
         model: of the warped outputs, losses first.
-        evaluable: of -1 where evaluations succeeded and 1 where they did not; None when all did.
+        evaluable: log probability that a design can be evaluated; None when all could.
         X, Z: (n, d) designs in the unit coding and their (n, m + k) warped outputs.
         limits: (k,) values up to which warped constraints hold.
         warps: of the losses.
     """
 
     model: Conditioned
-    evaluable: Conditioned | None
+    evaluable: Acquisition | None
     X: Tensor
     Z: Tensor
     limits: Tensor
@@ -141,9 +160,8 @@ class Beliefs:
         """
         if len(X) == 0:
             return self
-        labels = self.X.new_ones(len(self.X) + len(X), 1)
-        labels[: len(self.X)] = -1.0
-        evaluable = surrogate.plain(torch.cat([self.X, X]), labels)
+        ok = torch.arange(len(self.X) + len(X), device=X.device) < len(self.X)
+        evaluable = surrogate.evaluable(torch.cat([self.X, X]), ok)
         return replace(self, model=self.model.condition(X, expected(self.model, X)), evaluable=evaluable)
 
 

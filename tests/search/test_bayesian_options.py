@@ -245,6 +245,21 @@ def test_duplicates_constants_and_missing_values_are_no_obstacle_to_networks(kin
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
+def test_a_classifier_learns_where_evaluations_fail(run, kind):
+    class Holes(Disc):
+        """Evaluations fail where x > 0.45: the optimum that can be evaluated is 0.185 at (0.45, 0.55)."""
+
+        def evaluate(self, designs):
+            found = super().evaluate(designs)
+            found.objectives[designs[:, 0] > 0.45] = np.nan
+            return Evaluation(found.objectives, found.constraints)
+
+    found = run(kind(Holes(), seed=0), budget=22)
+    assert found.best == pytest.approx(0.185, abs=0.01)
+    assert (found.evaluation.status[6:] == "ok").sum() >= 8
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
 def test_the_order_of_telling_does_not_matter_to_networks(kind):
     designs = Disc.design_space.sample(12, 1)
     assert np.array_equal(told(kind, designs=designs).ask(2, NONE), told(kind, designs=designs[::-1]).ask(2, NONE))
