@@ -93,6 +93,7 @@ class SystolicArray(DesignEnv):
         if not (np.isfinite(area_budget_mm2) and area_budget_mm2 > 0):
             raise ValueError(f"area_budget_mm2 = {area_budget_mm2}; it must be positive")
         self.layers = layer_table(layers)
+        self.workload = str(layers) if isinstance(layers, str | PathLike) else "own layers"
         self._outputs = int((self.layers.pixels * self.layers.num_filters * self.layers.repeat).sum())
         self.goal = goal
         self.area_budget_mm2 = area_budget_mm2
