@@ -52,6 +52,23 @@ def test_parallel():
     assert result.best_value < 0.3
 
 
+def test_dram():
+    result = load("dram.py")(budget=60, requests=300)
+    assert len(result.pareto) > 0
+    assert result.evaluation.feasible.any()
+
+
+def test_bayesian():
+    result = load("bayesian.py")(budget=12, fitted_budget=12)
+    assert len(result.designs) == 12
+
+
+def test_amortized_gp(capsys):
+    runpy.run_path(str(EXAMPLES / "amortized_gp.py"))
+    drag = float(re.search(r"drag ([\d.]+)", capsys.readouterr().out)[1])
+    assert 0.1 <= drag < 0.15
+
+
 def test_resume(tmp_path):
     first, result = load("resume.py")(store=tmp_path / "runs.db")
     assert np.array_equal(result.designs[:40], first.designs)
