@@ -75,6 +75,18 @@ def test_resume(tmp_path):
     assert len(result.designs) == 80
 
 
+def test_systolic():
+    result, small = load("systolic.py")(budget=200)
+    assert 1 <= result.best_value / 2403102729.015853 < 3
+    assert small.best is not None
+
+
+def test_proxy_model():
+    evaluation, result, confirmed = load("proxy_model.py")(known=200, budget=100)
+    assert len(result.designs) == 100
+    assert confirmed.objectives.min() < 1.05 * evaluation.objectives.min()
+
+
 def test_the_readmes_own_problem_runs_and_is_short():
     (code,) = blocks("README.md")
     assert len(code.splitlines()) < 15
