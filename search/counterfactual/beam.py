@@ -17,6 +17,8 @@ from designopt.search.counterfactual.steps import Request, Stage, project
 
 OPTION_BONUS = 0.05
 """Score of an option (which has no slope) among the features, in units of scaled violation."""
+HARDLY = 0.98
+"""A depth that leaves more than this share of the least violation is the last one of a beam without gradients."""
 
 
 def gradient_beam(
@@ -71,7 +73,8 @@ def plain_beam(problem: Problem, evolution: Evolution, *, budget: int) -> Stage:
     """Try a few values of every unchanged feature of each state and keep the best; needs no gradients.
 
     Width and values per feature follow the budget, which lasts for about six changes. Ends after the first depth at
-    which half of the states are valid, or before one that the budget does not allow.
+    which half of the states are valid or at which one change more hardly helps, or before one that the budget does not
+    allow.
     """
     option, log, free = symbols(problem), logarithmic(problem), np.flatnonzero(problem.free)
     values = int(np.clip(math.sqrt(budget / (12 * len(free))), 1, 5))
@@ -79,7 +82,7 @@ def plain_beam(problem: Problem, evolution: Evolution, *, budget: int) -> Stage:
     answer = yield Request(problem.canonical(problem.start[None]))
     evolution.tell(answer.population)
     states, supports = answer.population.designs, problem.changed(answer.population.designs) & problem.free
-    spent = 1
+    spent, least = 1, answer.population.violation[0]
     for _ in range(len(free)):
         designs, extended = [], []
         for state, support in zip(states, supports, strict=True):
@@ -99,9 +102,9 @@ def plain_beam(problem: Problem, evolution: Evolution, *, budget: int) -> Stage:
         order = np.argsort(violation, kind="stable")
         order = order[_distinct(marks[order])]  # the best of each support
         best = order[:width]
-        if (violation[best] <= 0).sum() >= max(width // 2, 1):
+        if (violation[best] <= 0).sum() >= max(width // 2, 1) or violation[best[0]] > HARDLY * least:
             return
-        states, supports = tried[best], marks[best]
+        states, supports, least = tried[best], marks[best], violation[best[0]]
 
 
 def _levels(problem: Problem, column: int, current: float, count: int, option: bool, log: bool) -> Array:

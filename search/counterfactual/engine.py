@@ -12,7 +12,8 @@ from designopt.counterfactual.problem import Problem
 from designopt.counterfactual.targets import OneOf, Outputs
 from designopt.parameters import Array
 from designopt.search.counterfactual.archive import Archive
-from designopt.search.counterfactual.beam import gradient_beam, plain_beam
+from designopt.search.counterfactual.beam import gradient_beam
+from designopt.search.counterfactual.differences import black_box_start
 from designopt.search.counterfactual.evolution import Evolution, Mask, initial, symbols
 from designopt.search.counterfactual.sparsify import sparsify
 from designopt.search.counterfactual.steps import Answer, Request, Stage, project
@@ -20,6 +21,8 @@ from designopt.search.counterfactual.steps import Answer, Request, Stage, projec
 POPULATION = 100
 REFINED = 10
 """How many of the best designs are refined after the search."""
+CLOSING = 0.85
+"""Share of a time limit after which they are refined."""
 PATIENCE = 5000
 """Calls without a smaller least violation, while nothing is valid, after which the targets look out of reach."""
 HOPELESS = 3.0
@@ -59,25 +62,37 @@ class Search:
         self.evolution = Evolution(problem, starts, rng, POPULATION)
         self._least, self._least_at = np.inf, 0
         self._last = False  # whether the request at hand was cut to what the budget allows
-        self._stage = self._run(gradients)
+        self._gradients = gradients
+        self._stage = self._run()
         self.request: Request | None = self._cut(next(self._stage))
 
-    def _run(self, gradients: bool) -> Stage:
-        problem = self.problem
+    def _run(self) -> Stage:
+        problem, gradients = self.problem, self._gradients
         if gradients:
             yield from gradient_beam(problem, self.evolution, budget=self.budget // 2)
         elif graded(problem):
-            yield from plain_beam(problem, self.evolution, budget=self.budget // 2)
+            yield from black_box_start(problem, self.evolution, budget=self.budget // 2)
         yield from begin(problem, self.evolution)
-        reserve = min(REFINED * 20, self.budget // 10) + (3 if gradients else 1) * POPULATION
+        reserve = min(REFINED * 40, self.budget // 10) + (3 if gradients else 1) * POPULATION
         while self.budget - self.archive.calls > reserve:
             yield from generation(problem, self.evolution, gradients)
+        yield from self._finish()
+
+    def _finish(self) -> Stage:
+        """Refine the best designs, then go on for as long as anybody asks."""
         population = self.evolution.population
         valid = np.flatnonzero(population.violation <= 0)
         score = population.objectives[valid, :3] @ (1.0, 0.3, 0.5)
-        yield from sparsify(problem, population.designs[valid[np.argsort(score, kind="stable")[:REFINED]]])
+        best = valid[np.argsort(score, kind="stable")[:REFINED]]
+        yield from sparsify(self.problem, population.designs[best])
         while True:
-            yield from generation(problem, self.evolution, gradients)
+            yield from generation(self.problem, self.evolution, self._gradients)
+
+    def close(self) -> None:
+        """Refine now what was found, because the time is nearly over; nothing happens while nothing is valid."""
+        if self.request is not None and len(self.archive):
+            self._stage = self._finish()
+            self.request = self._cut(next(self._stage))
 
     def receive(self, outputs: Outputs, slopes: Array | None = None) -> None:
         """Results of the request: outputs (n,) by name and, where asked for, slopes of the violations (n, k, d)."""

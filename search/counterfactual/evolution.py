@@ -217,6 +217,8 @@ def initial(problem: Problem, known_valid: Mask | None, rng: np.random.Generator
     rows = np.concatenate([rng.choice(near, half), rng.integers(len(data), size=n - half)])
     share = rng.random((n, 1))
     valid = np.flatnonzero(known_valid) if known_valid is not None else rows[:0]
+    fitting = valid[(problem.canonical(data[valid]) == data[valid]).all(axis=1)]
+    valid = fitting if len(fitting) else valid  # a row of another, frozen class is no longer valid here
     if len(valid):
         near = valid[np.argsort(problem.proximity(data[valid]), kind="stable")[:100]]
         rows[:half] = rng.choice(near, half)

@@ -12,7 +12,7 @@ from designopt.counterfactual import Counterfactual
 from designopt.env import DesignEnv
 from designopt.evaluation import Evaluation
 from designopt.parameters import Array, Integer
-from designopt.search.counterfactual.beam import plain_beam
+from designopt.search.counterfactual.differences import black_box_start
 from designopt.search.counterfactual.engine import graded
 from designopt.search.counterfactual.evolution import Evolution, Population, initial
 from designopt.search.counterfactual.steps import Answer, Request
@@ -54,7 +54,7 @@ class MCDSearch(Searcher):
         self.batch = size
         self._evolution = Evolution(problem, initial(problem, None, self.rng, size), self.rng, size)
         self._told: list[Population] = []
-        self._stage = plain_beam(problem, self._evolution, budget=settings.beam) if graded(problem) else None
+        self._stage = black_box_start(problem, self._evolution, budget=settings.beam) if graded(problem) else None
         self._open: dict[bytes, int] = {}
         self._request: Request | None = None
         if self._stage is not None:

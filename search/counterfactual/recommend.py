@@ -15,7 +15,7 @@ from designopt.counterfactual.targets import Hard, Interval, OneOf, Soft, Target
 from designopt.env import DesignEnv
 from designopt.parameters import Array, Parameter, suggest
 from designopt.search.counterfactual.answer import Recommendation
-from designopt.search.counterfactual.engine import Search, run
+from designopt.search.counterfactual.engine import CLOSING, Search, run
 from designopt.search.counterfactual.predictor import Predictor, environment_outputs
 from designopt.search.counterfactual.table import encode, read_table
 from designopt.space import DesignSpace
@@ -136,7 +136,11 @@ def recommend(
         searches.append(Search(problem, budget=limit, seed=seed, gradients=use, known_valid=met))
     searching = time.perf_counter()
     left = None if seconds is None else max(seconds - (searching - started) * bool(quality), 0.0)
-    run(searches, predictor, seconds=left)
+    run(searches, predictor, seconds=None if left is None else CLOSING * left)
+    if left is not None:
+        for search in searches:
+            search.close()
+        run(searches, predictor, seconds=max(left - (time.perf_counter() - searching), 0.0))
     elapsed = time.perf_counter() - searching
     if predictor.failures:
         notes.append(f"The model failed on {predictor.failures} designs ({predictor.first_error}); none is valid.")

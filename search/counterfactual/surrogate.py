@@ -19,7 +19,9 @@ from torch import Tensor, nn
 from designopt.parameters import Array
 from designopt.space import DesignSpace
 
-FOLDS, HIDDEN, DROPOUT, STEPS, BATCH = 5, (128, 128), 0.1, 1500, 128
+FOLDS, HIDDEN, DROPOUT, BATCH = 5, (128, 128), 0.1, 128
+EPOCHS, STEPS = 200, (300, 1500)
+"""Each network sees its rows so often, within so many steps at least and at most."""
 
 
 class TableModel(nn.Module):
@@ -64,11 +66,12 @@ class TableModel(nn.Module):
         x = self._encode(designs).float()
         target = target.float()
         seen = [torch.nonzero(fold != k)[:, 0] if n >= 2 * FOLDS else torch.arange(n) for k in range(FOLDS)]
+        steps = int(np.clip(EPOCHS * n // BATCH, *STEPS))
         optimiser = torch.optim.AdamW(self.net.parameters(), lr=3e-3, weight_decay=1e-2)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=STEPS)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps)
         self.net.train()
         batch = min(BATCH, n)
-        for _ in range(STEPS):
+        for _ in range(steps):
             rows = torch.stack([s[torch.randint(len(s), (batch,), generator=generator)] for s in seen])
             optimiser.zero_grad()
             self._loss(self.net(x[rows], generator), target[rows]).backward()

@@ -14,6 +14,7 @@ from designopt import metrics
 from designopt.counterfactual import Interval, OneOf, Problem
 from designopt.envs.wrappers import CounterfactualEnv
 from designopt.search.counterfactual.archive import Archive
+from designopt.search.counterfactual.differences import least_step
 from designopt.search.counterfactual.engine import Search, run, violation_slopes
 from designopt.search.counterfactual.evolution import Evolution, Population, crowding, initial, survivors
 from designopt.search.counterfactual.mcd import MCDSearch
@@ -72,7 +73,7 @@ def test_the_nearest_design_found_is_near_the_nearest_there_is():
     A = np.r_[[-np.r_[WEIGHTS, -WEIGHTS]], [np.r_[WEIGHTS[::-1], -WEIGHTS[::-1]]]]
     b = [WEIGHTS.sum() / 2 - 8.3, 4.0 - WEIGHTS.sum() / 2]
     least = linprog(np.tile(problem().gower.weights[:8], 2), A, b, bounds=[(0, 0.5)] * 16).fun
-    assert least <= archive.objectives[:, 0].min() <= 1.05 * least
+    assert least <= archive.objectives[:, 0].min() <= 1.02 * least
 
 
 def test_gradients_help_and_cost_two_calls_each():
@@ -276,7 +277,7 @@ def test_sparsifying_takes_back_what_is_not_needed_and_bisects_the_rest():
     np.testing.assert_array_equal(best[1:], QUERY[1:])
     needed = QUERY[0] + (7.0 - WEIGHTS.sum() / 2) / 5
     assert needed < best[0] <= needed + 0.5 / 32 + 1e-4
-    assert archive.calls == 9 + 5
+    assert archive.calls == 9 + 5 + 5
 
 
 def test_slopes_follow_the_chain_rule():
@@ -290,6 +291,30 @@ def test_slopes_follow_the_chain_rule():
         moved[:, column] += step
         numeric = (p.violations(moved, sums(moved)) - p.violations(DATA[:4], sums(DATA[:4]))) / step
         np.testing.assert_allclose(slopes[:, :, column], numeric, atol=1e-6)
+
+
+def test_without_gradients_differences_lead_to_where_many_features_must_move():
+    # Two nearly opposite targets that leave a thin slab, which no design of few changes reaches.
+    targets = {"up": Interval(low=9.0), "pull": Interval(high=-1.0)}
+
+    def opposed(x):
+        return {"up": x[:, :8] @ WEIGHTS, "pull": 1.05 * WEIGHTS[0] * x[:, 0] - x[:, 1:8].sum(axis=1)}
+
+    for seed in range(3):
+        search = Search(problem(targets, bounds={"x1": (0, 0.9)}), budget=400, seed=seed, gradients=False)
+        run([search], Predictor(opposed, SPACE, ["up", "pull"]))
+        assert len(search.archive)
+
+
+def test_a_step_of_differences_is_the_least_that_leaves_least_violation():
+    p = Problem(SPACE, QUERY, DATA, TARGETS)
+    slopes = np.stack([-WEIGHTS, WEIGHTS[::-1]])
+    moving = np.arange(8)
+    step = least_step(p, QUERY, np.array([1.0, 1.0]), slopes, moving, 0.5)
+    np.testing.assert_allclose(slopes @ step, [-1 - LEVEL, -1 - LEVEL], atol=1e-5)
+    assert (np.abs(step) > 1e-6).tolist() == [True, False, False, False, False, False, False, True]
+    held = least_step(p, QUERY, np.array([1.0, 1.0]), slopes, moving, 0.01)
+    np.testing.assert_allclose(np.abs(held), 0.01, atol=1e-4)
 
 
 # The backend ----------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import torch
 import designopt as do
 from designopt import data
 from designopt.counterfactual import Embedding, Interval, Soft
+from designopt.search.counterfactual.engine import CLOSING, REFINED
 from designopt.search.counterfactual.predictor import Predictor, wants_array
 from designopt.search.counterfactual.recommend import recommend
 
@@ -116,8 +117,9 @@ def test_higher_is_better_enters_the_score_with_the_right_sign():
         targets=TARGETS | {"strength": ">= 40", "height": "max"},
         model=lambda frame: physics(frame).assign(height=frame["height"]),
     )
-    answer.resample({"height": 50.0, "diversity": 0.0}, 5)
-    assert answer.performance["height"].min() >= np.sort(answer.archive["height"])[-5] - 0.02
+    # The height alone, so that no distance outweighs the last millimetres of it.
+    answer.resample({"height": 1.0, "proximity": 0.0, "sparsity": 0.0, "manifold": 0.0, "diversity": 0.0}, 5)
+    np.testing.assert_array_equal(np.sort(answer.performance["height"]), np.sort(answer.archive["height"])[-5:])
     answer.resample({"height": 0.0, "diversity": 0.0}, 5)
     assert answer.performance["height"].max() < answer.archive["height"].max()
 
@@ -180,10 +182,25 @@ def test_the_same_seed_gives_the_same_answer():
     assert len(other.archive) != len(first.archive) or not other.archive.equals(first.archive)
 
 
-def test_a_time_limit_ends_the_search():
-    answer = quick(budget=None, seconds=0.3)
+def test_a_time_limit_ends_the_search_and_leaves_time_to_refine(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    asked = []
+
+    def model(frame):
+        clock[0] += 0.001 * len(frame)  # a millisecond per design
+        asked.append((clock[0], len(frame)))
+        return physics(frame)
+
+    answer = quick(model=model, budget=None, seconds=3.0)
     assert answer.found
-    assert answer.search_seconds > 0
+    assert 3.0 <= answer.search_seconds < 3.2  # the batch at hand ends
+    refining = [at for at, n in asked if n == REFINED]
+    assert refining
+    assert CLOSING * 3 <= min(refining)
+    alike = quick(model=physics, budget=answer.calls)
+    assert abs(alike.archive["proximity"].min() - answer.archive["proximity"].min()) < 0.01
 
 
 # Models ---------------------------------------------------------------------------------------------------------
