@@ -29,11 +29,11 @@ SMALLEST = 0.01
 
 
 def black_box_start(problem: Problem, evolution: Evolution, *, budget: int) -> Stage:
-    """A sparsity beam and, while nothing is valid, linear programs from the least violating design."""
+    """A sparsity beam within the budget; where it finds nothing valid, linear programs with as much again."""
     kept = min(ROUNDS * (int(problem.free.sum()) + 2), budget // 2)
     yield from plain_beam(problem, evolution, budget=budget - kept)
     if not (evolution.population.violation <= 0).any():
-        yield from follow_differences(problem, evolution, budget=kept)
+        yield from follow_differences(problem, evolution, budget=budget)
 
 
 def follow_differences(problem: Problem, evolution: Evolution, *, budget: int) -> Stage:

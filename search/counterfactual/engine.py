@@ -71,7 +71,7 @@ class Search:
         if gradients:
             yield from gradient_beam(problem, self.evolution, budget=self.budget // 2)
         elif graded(problem):
-            yield from black_box_start(problem, self.evolution, budget=self.budget // 2)
+            yield from black_box_start(problem, self.evolution, budget=2 * self.budget // 5)
         yield from begin(problem, self.evolution)
         reserve = min(REFINED * 40, self.budget // 10) + (3 if gradients else 1) * POPULATION
         while self.budget - self.archive.calls > reserve:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from designopt.parameters import Categorical
 from designopt.report import style
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 SHOWN = 3000
 """How many designs of the archive the trade-off plot shows at most."""
+AXES = 10
+"""How many features the parallel coordinates show at most, so that labels do not collide."""
 
 
 def write_report(answer: Recommendation, path: str | Path) -> Path:
@@ -102,23 +105,29 @@ def written(value: Any) -> str:
 
 
 def coordinates(answer: Recommendation) -> Any:
-    """Parallel coordinates of the query and the recommendations over what changed, then the outputs."""
+    """Parallel coordinates of the query and the recommendations: what changed most often and most, then the targets."""
     import plotly.graph_objects as go
 
     problem, space = answer.problem, answer.problem.space
     rows = np.concatenate([problem.query[None], answer.rows])
     dimensions = []
-    for column in np.flatnonzero(problem.changed(answer.rows).any(axis=0)):
+    changed = problem.changed(answer.rows)
+    size = np.abs(answer.rows - problem.query).mean(axis=0) * problem.gower.weights
+    often = np.lexsort((-size, -changed.sum(axis=0)))[: min(AXES, int(changed.any(axis=0).sum()))]
+    for column in np.sort(often):
         name = space.columns[column]
         parameter = space.parameters.get(name)
         axis: dict[str, Any] = {"label": style.clean(name), "values": rows[:, column]}
         if isinstance(parameter, Categorical):
             axis |= {"tickvals": list(range(len(parameter.choices))), "ticktext": [*map(str, parameter.choices)]}
+        else:
+            axis |= ends(rows[:, column])
         dimensions.append(axis)
     known = answer.query_outputs
     for name, values in answer.predicted.items():
-        if not name.endswith("_std") and values.dtype.kind == "f" and name in known:
-            dimensions.append({"label": style.clean(name), "values": [float(known[name]), *values]})
+        if name in answer.problem.hard | answer.problem.bonus and values.dtype.kind == "f" and name in known:
+            both = np.r_[float(known[name]), values]
+            dimensions.append({"label": style.clean(name), "values": both} | ends(both))
     colour = np.r_[0.0, np.ones(len(answer.rows))]
     figure = go.Figure(
         go.Parcoords(
@@ -129,11 +138,19 @@ def coordinates(answer: Recommendation) -> Any:
             labelside="bottom",
         )
     )
-    subtitle = "orange: the query; blue: recommendations; only features that change, then predicted outputs"
+    subtitle = "orange: the query; blue: recommendations; axes: "
+    subtitle += f"{len(often)} of {changed.any(axis=0).sum()} features that change, then predicted outputs"
     return figure.update_layout(
         template=style.template(), title={"subtitle": {"text": subtitle}, "text": " "}, height=470,
         margin={"l": 60, "r": 60, "t": 70, "b": 120},
     )  # fmt: skip
+
+
+def ends(values: NDArray[np.float64]) -> dict[str, Any]:
+    """Ticks at the least and the greatest value only; more collide with those of the next axis."""
+    finite = values[np.isfinite(values)]
+    ticks = sorted({float(v) for v in (finite.min(), finite.max())}) if len(finite) else []
+    return {"tickvals": ticks, "ticktext": [style.number(v, 3) for v in ticks]}
 
 
 def trade_offs(answer: Recommendation) -> Any:
