@@ -99,14 +99,16 @@ def main():
                 f"| {nlpd.mean():.2f} | {nlpd.median():.2f} |"
             )
             print(lines[-1], flush=True)
+    used = ", ".join(f"{k} {v}" for k, v in versions().items() if k in ("python", "torch", "botorch", "gpytorch"))
     OUTPUT.write_text(
         "# Starting the fit from the amortised Gaussian process\n\n"
-        "The same data, the same fit, two starts. One thread; medians of the CPU time over 3 random designs of experiments "
-        "(seeds 0 to 2), inference by the network included. NLPD: negative log predictive density of 200 other designs, "
-        "outputs under bilog and in units of their standard deviation; lower is better. The mean is ruled by single outputs "
-        "that a model is too sure of, the median is not.\n\n"
-        "Command: `OMP_NUM_THREADS=1 python benchmarks/gp_warm_start.py`. Versions: "
-        f"{versions('botorch', 'gpytorch', 'torch')}.\n\n" + "\n".join(lines) + "\n"
+        "The same data, the same fit, two starts. One thread; medians of the CPU time over 3 random designs of "
+        "experiments (seeds 0 to 2), inference by the network included. NLPD: negative log predictive density of 200 "
+        "other designs, outputs under bilog and in units of their standard deviation; lower is better. The mean is "
+        "ruled by single outputs of which a model is too sure, the median is not.\n\n"
+        f"Command: `OMP_NUM_THREADS=1 python benchmarks/gp_warm_start.py`. Versions: {used}.\n\n"
+        + "\n".join(lines)
+        + "\n"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, replace
 
 import torch
@@ -29,9 +28,12 @@ def loss(network: InferenceNetwork, rng: Generator) -> Tensor:
     def between(low: int, high: int) -> int:
         return int(torch.randint(low, high + 1, (), generator=rng, device=rng.device))
 
-    d, steps = between(*PARAMETERS), between(*STEPS)
-    shortest, longest = map(math.log, CONTEXT)
-    n = round(math.exp(shortest + (longest - shortest) * float(torch.rand((), generator=rng, device=rng.device))))
+    def of_any_size(low: int, high: int) -> int:
+        """Log-uniform: else few batches would have the few parameters or designs at which there is most to learn."""
+        share = float(torch.rand((), generator=rng, device=rng.device))
+        return int(low * ((high + 1) / low) ** share)
+
+    d, n, steps = of_any_size(*PARAMETERS), of_any_size(*CONTEXT), between(*STEPS)
     batch = min(64, max(4, POINTS // (n + QUERIES)))
     tasks = PRIORS[between(0, len(PRIORS) - 1)].sample(batch, n + QUERIES, d, rng)
     y = tasks.standardised(n, LIMIT)  # a few designs alike would give outputs of hundreds of deviations
