@@ -64,7 +64,14 @@ class Solution:
     incumbents: list[Array] = field(default_factory=list)
 
 
-def solve(problem: MILP, *, seconds: float | None = None, gap: float = 1e-4, start: Array | None = None) -> Solution:
+def solve(
+    problem: MILP,
+    *,
+    seconds: float | None = None,
+    gap: float = 1e-4,
+    start: Array | None = None,
+    presolve: bool = True,
+) -> Solution:
     """Solve to a relative gap or a wall-clock limit; never silent: without a solution the bound is the answer.
 
     Args:
@@ -72,8 +79,11 @@ def solve(problem: MILP, *, seconds: float | None = None, gap: float = 1e-4, sta
         seconds: wall-clock limit.
         gap: relative difference of cost and bound at which to stop.
         start: (n,) a feasible solution to begin from.
+        presolve: simplify first. HiGHS does not look at its clock there, and strengthening rows with coefficients of
+            very different sizes may not end: off for networks.
     """
     highs = QuietHighs()
+    highs.setOptionValue("presolve", "choose" if presolve else "off")
     highs.setOptionValue("mip_rel_gap", gap)
     if seconds is not None:
         highs.setOptionValue("time_limit", max(seconds, 0.01))

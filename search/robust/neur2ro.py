@@ -63,7 +63,8 @@ class Neur2ROSearch(RobustSearch):
             if self.seconds_left(np.inf) <= 0:
                 break
             main = self._main(self.env, model, network, features, scenarios)
-            answer = solve(main, seconds=self.seconds_left(self.config.main_seconds), gap=1e-3)
+            seconds = self.seconds_left(self.config.main_seconds)
+            answer = solve(main, seconds=seconds, gap=1e-3, presolve=not scenarios)
             if answer.values is None:
                 self.note("main problem without a solution")
                 break
