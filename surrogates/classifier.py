@@ -151,7 +151,7 @@ class ConditionedClassifier:
 
     def logits(self, X: Tensor) -> Tensor:
         """X: (q, d) -> (q,) logits of label 1."""
-        parts = [self.network(self.context, part.float()[None])[0] for part in X.split(CHUNK)]
+        parts = [self.network(self.context, part[None])[0] for part in X.split(CHUNK)]
         return torch.cat(parts).to(X) + self.shift
 
     def log_probability(self, X: Tensor) -> Tensor:

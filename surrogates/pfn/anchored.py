@@ -37,6 +37,8 @@ PRIOR_LOGITS = (0.0, -1.5, -1.5, -3.0)
 """Of the anchors in an untrained mixture: the three processes, then N(0, 1)."""
 TREND = 25.0
 """Prior variance of the trend's coefficients, shared among the parameters: vague for outputs of deviation 1."""
+SHARP = 1e-3
+"""Noise, in units of the process's variance, below which single precision would blur the variance of predictions."""
 STEPS = 6
 """Of the inference of hyper-parameters."""
 WIDTH, HIDDEN, HEADS, LAYERS = 64, 128, 4, 2
@@ -106,7 +108,7 @@ class Anchors:
         return cls(theta, X, whitener, weights, coefficients, basis, root, factor, r, left_out)
 
     def single(self) -> Anchors:
-        """The same in single precision, which is enough for each query by itself."""
+        """The same in single precision, which is enough for queries where there is noise."""
         rest = {field.name: getattr(self, field.name).float() for field in fields(self) if field.name != "theta"}
         return Anchors(_each(self.theta, Tensor.float), **rest)
 
@@ -156,7 +158,7 @@ class AnchoredContext:
     """What queries need of B contexts."""
 
     exact: Anchors  # in double precision, for joint predictions
-    anchors: Anchors  # in single
+    anchors: Anchors  # in the precision that queries need
     described: Tensor  # (B, g) what all tokens of a context share
     support: Tensor  # (B, A + 1) leave-one-out log density of all outputs, over the first anchor's
     range: tuple[Tensor, Tensor]  # (B,) least and greatest output
@@ -207,9 +209,10 @@ class AnchoredNetwork(nn.Module):
         n, d = X.shape[-2:]
         X, y = X.double(), y.double()
         exact = Anchors.fit(self.inference(X, y, categorical, STEPS)[-1].theta, X, y)
-        anchors = exact.single()
-        theta, y = anchors.theta, y.float()
-        mean, log_deviation, residual = anchors.left_out
+        sharp = bool((exact.theta.noise < SHARP * exact.theta.scale).any())
+        anchors = exact if sharp else exact.single()
+        theta, y = _each(exact.theta, Tensor.float), y.float()
+        mean, log_deviation, residual = exact.left_out.float()
         fit = (-0.5 * residual**2 - log_deviation).mean(-1)  # (B, A) leave-one-out log density
         skewness, kurtosis = (y**3).mean(-1), (y**4).mean(-1)
         described = torch.stack(
@@ -232,7 +235,7 @@ class AnchoredNetwork(nn.Module):
         parts = [y[:, None], mean, log_deviation, 2 * torch.asinh(residual / 2)]
         tokens = self.context_tokens(_with(torch.cat(parts, dim=1).mT, described))
         keys, values = [], []
-        r = functional.pad(anchors.distances, (0, 1))
+        r = functional.pad(exact.distances.float(), (0, 1))
         for layer in self.layers:
             assert isinstance(layer, DistanceAttention)
             key, value = layer.keys_values(tokens)
@@ -244,8 +247,10 @@ class AnchoredNetwork(nn.Module):
     def mixture(self, context: AnchoredContext, X: Tensor) -> Mixture:
         """X: (B, q, d)."""
         anchors = context.anchors
+        X = X.to(anchors.X)
         r = anchors.theta.distances(X, anchors.X)
-        mean, variance = anchors.predict(X, r)
+        mean, variance = (moment.float() for moment in anchors.predict(X, r))
+        r = r.float()
         low, high = (torch.asinh((end[:, None] - mean[:, 0]) * variance[:, 0].rsqrt()) for end in context.range)
         nearest = (r.amin(-1) + 1e-2).log()
         parts = [mean, 0.5 * variance.log(), torch.stack([low, high, nearest], dim=1)]

@@ -155,7 +155,7 @@ class FlatPFN(nn.Module):
 
     def forward(self, context: FlatContext, X: Tensor) -> BarDistribution:
         """X: (B, q, d) -> the distributions (B, q) of standardised outputs."""
-        tokens = self._design_tokens(X)
+        tokens = self._design_tokens(X.float())
         for layer, key, value in zip(self.layers, context.keys, context.values, strict=True):
             tokens = layer(tokens, key, value)
         logits = self.decoder_dict["standard"](tokens)

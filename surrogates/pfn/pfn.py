@@ -187,7 +187,7 @@ class ConditionedPFN(Model):
     def bars(self, X: Tensor) -> BarDistribution:
         """X: (q, d) -> the distributions (q, m) of the outputs, in their units and the precision of X."""
         m = self.num_outputs
-        parts = [self.pfn.network(self.context, part.float()[None].expand(m, -1, -1)) for part in X.split(CHUNK)]
+        parts = [self.pfn.network(self.context, part[None].expand(m, -1, -1)) for part in X.split(CHUNK)]
         logits, location, scale = (
             torch.cat([getattr(p, name).expand(p.logits.shape[: 3 - k]) for p in parts], dim=1).transpose(0, 1).to(X)
             for name, k in (("logits", 0), ("location", 1), ("scale", 1))
