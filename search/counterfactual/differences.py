@@ -58,11 +58,11 @@ def follow_differences(problem: Problem, evolution: Evolution, *, budget: int) -
         rise = (answer.violations[1:] - answer.violations[0]).T
         slopes = np.where(length != 0, np.nan_to_num(rise / np.where(length != 0, length, 1.0), posinf=0, neginf=0), 0)
         while trust >= SMALLEST and spent <= budget:
-            step = least_step(problem, design, answer.violations[0], slopes, moving, trust)
-            if step is None or not step.any():
+            least = least_step(problem, design, answer.violations[0], slopes, moving, trust)
+            if least is None or not least.any():
                 return
             led = design.copy()
-            led[moving] += step
+            led[moving] += least
             tried = yield Request(problem.canonical(led[None]))
             evolution.tell(tried.population)
             if tried.population.violation[0] <= 0:
@@ -104,7 +104,7 @@ def least_step(
     limits = [(0, u) for u in [*up, *down]] + [(0, None)] * k
     margin = -np.nan_to_num(violations, nan=0.0, posinf=0.0) - LEVEL
     left = linprog(np.r_[np.zeros(2 * f), np.ones(k)], A, margin, bounds=limits)
-    if left.x is None:
+    if left.x is None or left.fun is None:
         return None
     cost = np.tile(problem.gower.weights[moving] * room, 2)
     total = np.r_[np.zeros(2 * f), np.ones(k)][None]
