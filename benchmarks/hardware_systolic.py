@@ -14,6 +14,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import NullFormatter
 
 import designopt as do
 from designopt import data
@@ -53,6 +54,8 @@ def parity():
         ends = np.array(panel.get_xlim())
         panel.loglog(ends, ends, color="0.7", zorder=0)
         panel.set(title=name, xlabel="SCALE-Sim 2.0.2")
+        for axis in (panel.xaxis, panel.yaxis):
+            axis.set_minor_formatter(NullFormatter())
     axes[0].set_ylabel("closed form")
     for flow, mark in marks.items():
         axes[0].plot([], [], mark, color="C0", mfc="none", label=flow)
@@ -121,20 +124,22 @@ def main():
                 "# Systolic array",
                 "",
                 f"Beside SCALE-Sim 2.0.2: {equal} of {4 * runs} numbers of its {runs} reference runs are equal "
-                f"(cycles, three SRAM counts). The tool took {tool:.1f} s of wall time for them on another machine; the "
-                f"closed form {ours * 1000:.0f} ms of one core, one design a call.",
+                f"(cycles, three SRAM counts). The tool took {tool:.1f} s of wall time for them on another "
+                f"machine; the closed form {ours * 1000:.0f} ms of one core, one design a call.",
                 "",
                 "## Speed",
                 "",
-                "100 000 designs in one call, processor time of one core, best of three. Equal layers are computed once: "
-                "the fourth number is designs/s times distinct layers. The last column is the search for the true optimum.",
+                "100 000 designs in one call, processor time of one core, best of three. Equal layers are computed "
+                "once: the fourth number is designs/s times distinct layers. The last column finds the true "
+                "optimum.",
                 "",
                 *speed,
                 "",
                 "## Searches against the true optimum",
                 "",
                 f"ResNet-18 within 2 mm2; median over {SEEDS} seeds of the best feasible objective after {BUDGET} "
-                "evaluations, in units of the true optimum, default hyper-parameters; in brackets how many seeds found the optimum.",
+                "evaluations, in units of the true optimum, default hyper-parameters; in brackets how many seeds found "
+                "the optimum.",
                 "",
                 "![Regret](hardware_systolic.png)",
                 "",

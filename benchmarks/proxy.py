@@ -142,9 +142,9 @@ def write(table, sizes, curve, rates, search, tested, distinct, pool):
                 "# Proxy models of the memory controller",
                 "",
                 f"`DRAMController-v0` on the published trace `random` (10 000 reads), {pool} uniform designs of the "
-                f"full ranges; tested on {tested} of them ({distinct} distinct up to inert parameters), none of which is "
-                "equal to a training design up to inert parameters. Errors are RMSE in percent of the mean unless said "
-                "otherwise. Published by ArchGym: RMSE 0.61 %, 2000 times faster than its simulator.",
+                f"full ranges; tested on {tested} of them ({distinct} distinct up to inert parameters), none of which "
+                "is equal to a training design up to inert parameters. Errors are RMSE in percent of the mean unless "
+                "said otherwise. Published by ArchGym: RMSE 0.61 %, 2000 times faster than its simulator.",
                 "",
                 "![Error against training size](proxy.png)",
                 "",
