@@ -277,4 +277,4 @@ class PFNSearch(BayesianSearch):
         surrogate: str = tunable("pfn", Categorical(SURROGATES), "fitted processes, or a pre-trained network")
         screened: int = tunable(512, Integer(128, 8192, log=True), "candidates scored per proposal")
         polished: int = tunable(3, Integer(1, 32, log=True), "of which so many are moved uphill")
-        steps: int = tunable(15, Integer(1, 200, log=True), "of L-BFGS, when they are")
+        steps: int = tunable(6, Integer(1, 200, log=True), "of L-BFGS, when they are")
