@@ -283,8 +283,8 @@ COLOURS = dict(
     zip(
         ARMS,
         [
-            "#999999",
-            "#7f7f7f",
+            "#bbbbbb",
+            "#b3a369",
             "#009e73",
             "#0072b2",
             "#56b4e9",
@@ -319,6 +319,9 @@ def curves(found, problems, arms):
             shown = np.where(np.isfinite(median), np.maximum(median, floor), np.nan)
             axis.step(np.arange(1, BUDGET + 1), shown, where="post", color=COLOURS[arm], lw=1.5, label=arm)
         axis.set_yscale("log")
+        low, high = axis.get_ylim()
+        if high < 10 * low:  # an axis without a power of ten has no legible label
+            axis.set_ylim(10.0 ** np.floor(np.log10(low)), 10.0 ** np.ceil(np.log10(high)))
         axis.yaxis.set_minor_formatter(NullFormatter())
         axis.set_title(problem, fontsize=9)
         axis.set_xlim(INITIAL, BUDGET)
@@ -337,19 +340,16 @@ def verdict(values, arms):
     ranks = dict(zip(arms, rankdata(values, axis=1).mean(axis=0), strict=True))
     networks = [arm for arm in ("pfn-cei", "agp-cei") if arm in ranks]
     best = min(networks, key=ranks.__getitem__)
-    said = [
-        f"`{best}` {ranks[best]:.2f}, `{peer}` {ranks[peer]:.2f}: {'met' if ranks[best] <= ranks[peer] else 'missed'}"
-        for peer in ("gp-botorch", "gp")
-        if peer in ranks
-    ]
+    said = [f"`{best}` {ranks[best]:.2f}, `{peer}` {ranks[peer]:.2f}" for peer in ("gp-botorch", "gp") if peer in ranks]
     return "; ".join(said)
 
 
 def report():
     lines = load()
     found = regrets(lines)
-    arms = [arm for arm in ARMS if all((problem, arm) in found for problem in PROBLEMS)]
-    partial = [arm for arm in ARMS if arm not in arms and any(line["arm"] == arm for line in lines)]
+    ran_on = {arm: [problem for problem in PROBLEMS if (problem, arm) in found] for arm in ARMS}
+    arms = [arm for arm in ARMS if 2 * len(ran_on[arm]) >= len(PROBLEMS)]
+    partial = [arm for arm in ARMS if arm not in arms and ran_on[arm]]
     missing = [arm for arm in ARMS if arm not in arms and arm not in partial]
     problems = [problem for problem in PROBLEMS if common(found, problem, arms)]
     mixed = [problem for problem in MIXED if all((problem, arm) in found for arm in arms)]
@@ -358,13 +358,15 @@ def report():
     diagram(values, arms)
     curves(found, problems, arms)
     seeds = {problem: len(common(found, problem, arms)) for problem in problems}
+    least, most = min(seeds.values()), max(seeds.values())
+    spread = f"{least} seed{'s' * (least > 1)}" if least == most else f"{least} to {most} seeds"
     studies = {arm: sum(line["arm"] == arm for line in lines) for arm in ARMS}
     made_with = ", ".join(f"{name} {version}" for name, version in sorted(lines[-1]["versions"].items()))
     ran = ", ".join(f"`{arm}` {n}" for arm, n in studies.items())
     notes = [f"Studies finished: {ran}."]
     if partial:
         notes.append(
-            "Not on all problems yet, so left out of tables that compare, except below: "
+            "On less than half of the problems so far, so not in the tables that compare, but below: "
             + ", ".join(f"`{arm}`" for arm in partial)
             + "."
         )
@@ -374,15 +376,18 @@ def report():
     for arm in partial:
         own = [problem for problem in PROBLEMS if common(found, problem, [*arms, arm])]
         if own:
-            sections.append(f"### `{arm}`, where it ran\n\n{regret_table(found, own, [*arms, arm])}\n")
+            sections.append(f"### `{arm}`, where it ran\n\n{regret_table(found, own, [*arms, arm])}\n\n")
     if mixed:
         sections.append(f"## Mixed variants\n\n{regret_table(found, mixed, arms)}\n")
     (FOLDER / "pfn_bo.md").write_text(f"""# Bayesian optimisation with fitted and with pre-trained models
 
 Constrained engineering problems of [the published comparison](../environments/engineering.md), corrected statements:
 the same {INITIAL} uniform random designs for all arms of a problem and seed, then {BUDGET - INITIAL} proposals one by
-one. Simple regret is the best feasible value minus the known optimum. {len(problems)} problems with
-{min(seeds.values())} to {max(seeds.values())} seeds that all compared arms share. {" ".join(notes)}
+one. Simple regret is the best feasible value minus the known optimum.
+
+**How far it has run.** The tables compare {len(problems)} of {len(PROBLEMS)} problems, those on which all of their arms
+have run, with {spread} that all compared arms share; meant are all problems, {COSTLY_SEEDS} seeds of costly arms and
+{CHEAP_SEEDS} of the others. {" ".join(notes)}
 
 The arms: `random` and `ga` (population 20, begun with the random designs) are the floor; `scbo` is a trust region with
 Thompson sampling; `gp-botorch` is what one writes with BoTorch alone (one SingleTaskGP per output, Normalize,
@@ -406,7 +411,8 @@ Wilcoxon's test is paired by problem, on logarithms of median regrets where both
 
 ![Mean ranks](pfn_bo_ranks.png)
 
-Target, the better of `pfn-cei` and `agp-cei` ranks at least as well as `gp`: {verdict(values, arms)}.
+Target: the better of `pfn-cei` and `agp-cei` ranks at least as well as `gp` over all {len(PROBLEMS)} problems. Mean
+ranks on the {len(problems)} compared here: {verdict(values, arms)}.
 
 ## Share of studies without a feasible design
 
