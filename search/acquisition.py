@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -72,11 +72,11 @@ class Normal:
 
     def log_cdf(self, y: Tensor | float) -> Tensor:
         """Logarithm of P(Y <= y)."""
-        return log_ndtr((y - self.mean) / self.deviation)
+        return cast(Tensor, log_ndtr((y - self.mean) / self.deviation))
 
     def log_expected_improvement(self, best: Tensor | float) -> Tensor:
         """Logarithm of E[max(Y - best, 0)]."""
-        return _log_ei_helper((self.mean - best) / self.deviation) + self.deviation.log()
+        return cast(Tensor, _log_ei_helper((self.mean - best) / self.deviation) + self.deviation.log())
 
     def quantile(self, p: Tensor | float) -> Tensor:
         """Values y with P(Y <= y) = p."""

@@ -82,7 +82,8 @@ class LayerTable:
         unique, first, inverse = np.unique(shapes, axis=1, return_index=True, return_inverse=True)
         repeat = np.zeros(unique.shape[1], dtype=np.int64)
         np.add.at(repeat, inverse.reshape(-1), self.repeat)
-        return LayerTable(tuple(self.names[i] for i in first), *unique, repeat)
+        sizes = dict(zip(COLUMNS, unique, strict=True))
+        return LayerTable(names=tuple(self.names[i] for i in first), repeat=repeat, **sizes)
 
 
 def layer_table(layers: str | PathLike[str] | Iterable[Mapping[str, Any]]) -> LayerTable:
