@@ -76,11 +76,11 @@ class Normal:
 
     def log_expected_improvement(self, best: Tensor | float) -> Tensor:
         """Logarithm of E[max(Y - best, 0)]."""
-        return cast(Tensor, _log_ei_helper((self.mean - best) / self.deviation) + self.deviation.log())
+        return _log_ei_helper((self.mean - best) / self.deviation) + self.deviation.log()
 
     def quantile(self, p: Tensor | float) -> Tensor:
         """Values y with P(Y <= y) = p."""
-        return self.mean + self.deviation * ndtri(torch.as_tensor(p).to(self.mean))
+        return cast(Tensor, self.mean + self.deviation * ndtri(torch.as_tensor(p).to(self.mean)))
 
 
 def marginals(model: Model, X: Tensor) -> Marginals:
