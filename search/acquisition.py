@@ -21,8 +21,9 @@ from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputOb
 from botorch.sampling.normal import SobolQMCNormalSampler
 from botorch.utils.multi_objective.box_decompositions import FastNondominatedPartitioning
 from botorch.utils.multi_objective.pareto import is_non_dominated
+from botorch.utils.probability.utils import log_ndtr  # torch's has wrong gradients far below zero
 from torch import Tensor
-from torch.special import log_ndtr, ndtri
+from torch.special import ndtri
 
 from designopt.search.maximise import Acquisition
 from designopt.surrogates.amortized_gp import ConditionedGP

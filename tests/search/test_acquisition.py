@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from designopt.search.acquisition import CONFIDENCE, best_rows, draw, marginals, promise, together
+from designopt.search.acquisition import CONFIDENCE, Normal, best_rows, draw, marginals, promise, together
 from designopt.surrogates.gp import fit_gp
 from designopt.surrogates.pfn.bar_distribution import BarDistribution, normal_mass
 from designopt.surrogates.pfn.pfn import BarPosterior
@@ -260,3 +260,13 @@ def test_the_quantiles_of_normal_marginals_are_scipys(model):
     expected = norm.ppf(0.3, outputs.mean[:, 1].numpy(), outputs.deviation[:, 1].numpy())
     assert outputs[:, 1].quantile(0.3).numpy() == pytest.approx(expected)
     assert (-outputs).quantile(0.7)[:, 1].numpy() == pytest.approx(-expected)
+
+
+def test_gradients_are_right_where_probabilities_are_tiny():
+    """torch.special.log_ndtr has gradients that are wrong by a third and more there."""
+    mean = torch.tensor([1e4, 1e8, 30.0, 0.0, -3.0], dtype=torch.double, requires_grad=True)
+    outputs = Normal(mean, torch.ones_like(mean))
+    outputs.log_cdf(0.0).sum().backward()
+    # d/dm log Phi(-m) = -phi(m) / Phi(-m), which is about -m - 1/m for large m.
+    assert mean.grad[:3].numpy() == pytest.approx(-np.array([1e4 + 1e-4, 1e8, 30 + 1 / 30]), rel=1e-4)
+    assert mean.grad[3:].numpy() == pytest.approx(-norm.pdf([0, 3]) / norm.cdf([0, 3]))
