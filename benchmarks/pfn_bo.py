@@ -203,6 +203,19 @@ def regret_table(found, problems, arms):
     return markdown(rows)
 
 
+def everything_table(found):
+    """Final regret with seed 0 of all arms on all problems, as far as there is one."""
+    arms = [arm for arm in ARMS if any(name == arm for _, name in found)]
+    rows = [["problem", *arms]]
+    for problem in [*PROBLEMS, *MIXED]:
+        values = {arm: found[problem, arm][0][-1] for arm in arms if 0 in found.get((problem, arm), {})}
+        least = min(values.values())
+        cells = ["" if arm not in values else number(values[arm]) for arm in arms]
+        best = [arm in values and values[arm] == least < np.inf for arm in arms]
+        rows.append([problem, *(f"**{cell}**" if bold else cell for cell, bold in zip(cells, best, strict=True))])
+    return markdown(rows)
+
+
 def infeasible_table(found, problems, arms):
     rows = [["evaluations", *arms]]
     for evaluation in (20, 30, 50, 100):
@@ -352,7 +365,6 @@ def report():
     partial = [arm for arm in ARMS if arm not in arms and ran_on[arm]]
     missing = [arm for arm in ARMS if arm not in arms and arm not in partial]
     problems = [problem for problem in PROBLEMS if common(found, problem, arms)]
-    mixed = [problem for problem in MIXED if all((problem, arm) in found for arm in arms)]
     values = medians(found, problems, arms)
     friedman, ranks = tests(values, arms)
     diagram(values, arms)
@@ -366,19 +378,15 @@ def report():
     notes = [f"Studies finished: {ran}."]
     if partial:
         notes.append(
-            "On less than half of the problems so far, so not in the tables that compare, but below: "
+            "On less than half of the problems so far, so only in the last table: "
             + ", ".join(f"`{arm}`" for arm in partial)
             + "."
         )
+    for note in sorted({line["note"] for line in lines if "note" in line}):
+        noted = sorted({line["arm"] for line in lines if line.get("note") == note})
+        notes.append(f"Studies of {', '.join(f'`{arm}`' for arm in noted)} that were {note} are marked in the file.")
     if missing:
         notes.append("Not run yet: " + ", ".join(f"`{arm}`" for arm in missing) + ".")
-    sections = []
-    for arm in partial:
-        own = [problem for problem in PROBLEMS if common(found, problem, [*arms, arm])]
-        if own:
-            sections.append(f"### `{arm}`, where it ran\n\n{regret_table(found, own, [*arms, arm])}\n\n")
-    if mixed:
-        sections.append(f"## Mixed variants\n\n{regret_table(found, mixed, arms)}\n")
     (FOLDER / "pfn_bo.md").write_text(f"""# Bayesian optimisation with fitted and with pre-trained models
 
 Constrained engineering problems of [the published comparison](../environments/engineering.md), corrected statements:
@@ -424,7 +432,12 @@ Ask and tell only, one thread, no evaluation; on a machine that others shared, w
 
 {cost_table(lines, [*arms, *partial])}
 
-{"".join(sections)}
+## Everything with seed 0
+
+Where an arm has not run yet the cell is empty.
+
+{everything_table(found)}
+
 ![Regret](pfn_bo.png)
 
 Made by `OMP_NUM_THREADS=1 python benchmarks/pfn_bo.py`, which also goes on where it stopped; every study is a line of
