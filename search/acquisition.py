@@ -73,7 +73,7 @@ class Normal:
 
     def log_cdf(self, y: Tensor | float) -> Tensor:
         """Logarithm of P(Y <= y)."""
-        return cast(Tensor, log_ndtr((y - self.mean) / self.deviation))
+        return log_ndtr((y - self.mean) / self.deviation)
 
     def log_expected_improvement(self, best: Tensor | float) -> Tensor:
         """Logarithm of E[max(Y - best, 0)]."""
