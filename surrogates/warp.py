@@ -126,7 +126,8 @@ def yeo_johnson(Y: Array) -> tuple[Array, Array]:
     large = (np.abs(mean) > 1e3) | (deviation > 1e3)
     with_zero = np.where(large, (with_zero - mean) / deviation, with_zero)
     Z = PowerTransformer().fit(with_zero[:-1]).transform(with_zero)
-    straight = (with_zero - with_zero[:-1].mean(axis=0)) / np.maximum(with_zero[:-1].std(axis=0), 1e-300)
+    spread = with_zero[:-1].std(axis=0)
+    straight = (with_zero - with_zero[:-1].mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     Z = np.where(np.isfinite(Z).all(axis=0), Z, straight)  # no power fits
     return Z[:-1], Z[-1]
 
