@@ -36,6 +36,13 @@ def outputs(evaluation):
     return np.stack([evaluation.metrics[name] for name in METRICS], axis=1)
 
 
+def representative(designs):
+    """One of all designs with the same result; on a saturated trace nothing is pulled in, so that limit is inert."""
+    designs = canonical(designs.astype(np.int64), read_only=True)
+    designs[:, 7] = 1
+    return designs
+
+
 def row(label, n, kind, model, X, Y, seconds):
     mean, _ = model.predict(X)
     found = [quality(Y[:, j], mean[:, j]) for j in range(len(METRICS))]
@@ -56,12 +63,12 @@ def rate(function, n):
     return n / (time.process_time() - started)
 
 
-def main(pool=12_000):
+def main(pool=60_000):
     env = do.make(ID, workload="random", goal="latency")
     designs = env.design_space.sample(pool, seed=0)
     truth = outputs(env.evaluate(designs))
-    train, test = split(canonical(designs.astype(np.int64), read_only=True), 0.1, seed=0)
-    test_keys = {key.tobytes() for key in canonical(designs[test].astype(np.int64), read_only=True)}
+    train, test = split(representative(designs), 0.1, seed=0)
+    test_keys = {key.tobytes() for key in representative(designs[test])}
     X, Y = designs[test], truth[test]
 
     head = "| source | n | model | energy | power | time | time: MAE | R2 | Spearman | top-1% recall | fit, CPU s |"
@@ -80,7 +87,7 @@ def main(pool=12_000):
     sources = {"uniform": np.hstack([designs[train], truth[train]])[:AGENT_BUDGET]}
     for agent in AGENTS:
         result = do.optimize(env, search=agent, budget=AGENT_BUDGET, seed=0)
-        unseen = [key.tobytes() not in test_keys for key in canonical(result.designs.astype(np.int64), read_only=True)]
+        unseen = [key.tobytes() not in test_keys for key in representative(result.designs)]
         sources[agent] = np.hstack([result.designs, outputs(result.evaluation)])[unseen]
     d = env.design_space.dim
     for n in (1000, 2500):
