@@ -8,6 +8,7 @@ from typing import Any
 
 _HOMES = {
     "AmortizedGP": "designopt.surrogates.amortized_gp",
+    "Ensemble": "designopt.surrogates.ensemble",
     "FeasibilityClassifier": "designopt.surrogates.classifier",
     "PFN": "designopt.surrogates.pfn.pfn",
 }

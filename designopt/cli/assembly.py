@@ -27,7 +27,7 @@ app.command("resume")(runs.resume_run)
 app.command("sweep")(sweep)
 app.command("watch")(watch)
 app.command("report")(output.write_run_report)
-app.command("export")(output.export_run)
+app.command("export")(output.export_runs)
 app.add_typer(data, name="data")
 
 for _point in sorted(entry_points(group="designopt.commands"), key=lambda point: point.name):
@@ -54,7 +54,7 @@ def main() -> None:
         code = _fail(str(error), 1)
     except (KeyboardInterrupt, typer.Abort):
         code = _fail("interrupted; `designopt runs` lists what can be resumed", 130)
-    sys.exit(code)
+    sys.exit(code or 0)
 
 
 def _fail(message: str, code: int) -> int:

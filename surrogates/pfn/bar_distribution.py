@@ -15,8 +15,9 @@ from functools import cached_property
 
 import torch
 from botorch.acquisition.analytic import _log_ei_helper
+from botorch.utils.probability.utils import log_ndtr  # torch's has wrong gradients far below zero
 from torch import Tensor
-from torch.special import log_ndtr, ndtr, ndtri
+from torch.special import ndtr, ndtri
 
 HALF_MASS = 0.6744897501960817
 """Half of a half-normal lies within so many of its scales: the width of the outermost bars."""

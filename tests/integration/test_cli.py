@@ -280,3 +280,25 @@ def test_data_sets_are_listed_and_added(folder, capsys, monkeypatch):
     assert code == 0
     assert data.find("toy/right.gz").read_bytes() == b"right"
     assert out.strip() == str(data.find("toy/right.gz"))
+
+
+def test_runs_are_exported_as_one_data_set_and_as_episodes(folder, capsys, monkeypatch):
+    for seed in (0, 1):
+        inside(capsys, monkeypatch, "run", "designopt/ThreeTruss-v0", "--search", "random", "--budget", "4",
+               "--seed", str(seed), "--json")  # fmt: skip
+    with Store(folder / "designopt.db") as store:
+        ids = [run.id for run in store.runs()]
+    code, out, _ = inside(capsys, monkeypatch, "export", *ids, "-o", "all.csv", "--schema", "archgym")
+    assert (code, out.strip()) == (0, "all.csv: 8 evaluations")
+    lines = (folder / "all.csv").read_text().splitlines()
+    assert len(lines) == 9
+    assert lines[0].startswith("env,env_version,cost_model,workload,agent")
+    code, out, _ = inside(capsys, monkeypatch, "export", *ids, "-o", "all.jsonl")
+    assert (code, out.strip()) == (0, "all.jsonl: 8 steps")
+    assert len((folder / "all.jsonl").read_text().splitlines()) == 2
+    code, _, err = inside(capsys, monkeypatch, "export", *ids, "-o", "all.csv")
+    assert code == 2
+    assert "2 runs in one file need --schema archgym" in err
+    code, _, err = inside(capsys, monkeypatch, "export", ids[0], "-o", "a.csv", "--schema", "rlds")
+    assert code == 2
+    assert "--schema rlds; allowed: run, archgym" in err

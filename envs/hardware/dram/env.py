@@ -118,6 +118,8 @@ class DRAMController(DesignEnv):
         ValueError: an argument that is not allowed, or a trace that does not parse or fit; the sentence names it.
     """
 
+    cost_model = COST_MODEL
+
     def __init__(
         self,
         memory: str = "ddr3",
@@ -146,6 +148,7 @@ class DRAMController(DesignEnv):
             if value is not None and not (np.isfinite(value) and value > 0):
                 raise ValueError(f"{name} = {value}; it must be positive and finite")
         self.memory: Memory = memory_named(memory)
+        self.workload = str(workload)
         self.trace, wraps = load_workload(str(workload), self.memory, requests, seed)
         self.place = self.trace.place(self.memory, wrap=wrap_addresses or wraps)
         self.player_ps = round(1e6 / trace_clock_mhz)
@@ -237,7 +240,7 @@ class DRAMController(DesignEnv):
     def step(self, action: Any) -> tuple[Array, float, bool, bool, dict[str, Any]]:
         """As ``DesignEnv.step``; ``info["cost_model"]`` says which model the numbers are of."""
         *rest, info = super().step(action)
-        return *rest, info | {"cost_model": COST_MODEL}  # type: ignore[return-value]
+        return *rest, info | {"cost_model": self.cost_model}  # type: ignore[return-value]
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy in another process starts without memory."""
