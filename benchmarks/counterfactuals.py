@@ -271,7 +271,9 @@ def main():
         "evaluated, reference (1, 1, 1). A gradient of a design counts as one more call.", "",
         f"Command: `OMP_NUM_THREADS=1 python benchmarks/counterfactuals.py{' published' if other else ''}`. Versions: {used}.", "",
         "## Two-dimensional example", "", *lines, "",
-        "Query (0, 0), target valid; the predictor says valid or not, nothing graded. CPU seconds hold the whole call of "
+        "Query (0, 0), target valid; the predictor says valid or not, nothing graded. "
+        "Target: 0.4044 in 0.5 CPU s; met with N = 1,000, missed with N = 20,000, for which the calls were raised from "
+        "10,000 (0.4041). CPU seconds hold the whole call of "
         "`recommend`.", "",
         "## Bicycle frame 90", "",
         "Steel frame 90 of FRAMED to mass <= 3 kg and safety factor >= 1.5, material frozen, 1-99 % bounds. Predictor: mean of "
