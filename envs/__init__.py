@@ -40,6 +40,7 @@ register_env("designopt/LocationTransport-v0", "designopt.envs.robust.location_t
 register_env("designopt/PressureVessel-v0", "designopt.envs.engineering.pressure_vessel:PressureVessel")
 register_env("designopt/ReinforcedConcreteBeam-v0", "designopt.envs.engineering.concrete_beam:ReinforcedConcreteBeam")
 register_env("designopt/RobustKnapsack-v0", "designopt.envs.robust.knapsack:RobustKnapsack")
+register_env("designopt/SoC-v0", "designopt.envs.hardware.soc.env:SystemOnChip")
 register_env("designopt/SpeedReducer-v0", "designopt.envs.engineering.speed_reducer:SpeedReducer")
 register_env("designopt/SpeedReducerMO-v0", "designopt.envs.engineering.speed_reducer_mo:SpeedReducerMO")
 register_env("designopt/SystolicArray-v0", "designopt.envs.hardware.systolic:SystolicArray")
