@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from designopt.env import DesignEnv
 from designopt.evaluation import Evaluation
 from designopt.executors import Executor, Finished, make_executor
+from designopt.offline import tell_offline_data
 from designopt.parameters import Array
 from designopt.result import Log, Result, seconds_since_1970
 from designopt.runs import Ask, LoadedRun, RunInfo
@@ -35,7 +36,7 @@ class Recorder(Protocol):
         """As of Store."""
 
     def record(self, run_id: str, asks: Iterable[Ask], finished: Iterable[Finished], sequence: int) -> None:
-        """As of Store: when it returns, the results are safe."""
+        """As of Store: when it returns, the results are safe, or on their way to where they are."""
 
     def finish_run(self, run_id: str, state: str, *, error: str = "", search_seconds: float = 0.0) -> None:
         """As of Store."""
@@ -46,6 +47,8 @@ class Recorder(Protocol):
 
 class Study:
     """One environment, one searcher, one budget.
+
+    An environment that offers ``OfflineData`` has the searcher told of it first; that costs no budget.
 
     ``run`` goes to the end; ``step`` asks as long as workers are free and takes in what has arrived, for loops of
     one's own. As a context manager the study closes its executor and marks the run in the store.
@@ -99,6 +102,7 @@ class Study:
         searcher.deadline = self._deadline
         try:
             self._check_limits()
+            tell_offline_data(env, searcher)
             self.store = Store(store) if isinstance(store, str | PathLike) else store
             self.run_id = self._open_run(resumed)
         except BaseException:
@@ -262,7 +266,7 @@ class Study:
         return np.stack(list(self._pending.values()))
 
     def _receive(self, finished: list[Finished]) -> None:
-        """Record first, then tell: what a searcher has seen is never missing from the store."""
+        """Record first, then tell: what a searcher has seen is never missing from the store for longer than a step."""
         if self.store is not None:
             self.store.record(self.run_id, self._unwritten, finished, self.told)
             self._unwritten = []
