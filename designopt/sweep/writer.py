@@ -117,15 +117,20 @@ def start_writer(url: str) -> Any:
 
 
 class RemoteStore:
-    """A store that passes on to the writer; every call returns when the writer has done it."""
+    """A store that passes on to the writer; every call but ``record`` returns when the writer has done it."""
 
     def __init__(self, writer: Any, url: str) -> None:
         self._writer = writer
         self.url = url
+        self._recording: Any = None
 
     def record(self, run_id: str, asks: Iterable[Ask], finished: Iterable[Finished], sequence: int) -> None:
-        """As of Store: when it returns, the results are safe."""
-        self._call("record", Batch(run_id, list(asks), list(finished), sequence))
+        """As of Store, but one batch is on its way while the next is evaluated: all earlier ones are safe.
+
+        What became of it, an error included, is known at the next call of any method.
+        """
+        self._settle()
+        self._recording = self._writer.record.remote(Batch(run_id, list(asks), list(finished), sequence))
 
     def load(self, run_id: str) -> LoadedRun:
         """As of Store."""
@@ -149,16 +154,27 @@ class RemoteStore:
         return int(self._call("recorded"))
 
     def close(self) -> None:
-        """The writer stays open for other studies."""
+        """Wait for what is on its way; the writer stays open for other studies."""
+        self._settle()
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        """Raises StoreError as the writer met it."""
-        import ray
+        self._settle()
+        return _answer_or_error(getattr(self._writer, method).remote(*arguments))
 
-        try:
-            return answer(getattr(self._writer, method).remote(*arguments))
-        except ray.exceptions.RayTaskError as error:
-            raise error.cause from None
+    def _settle(self) -> None:
+        recording, self._recording = self._recording, None
+        if recording is not None:
+            _answer_or_error(recording)
+
+
+def _answer_or_error(reference: Any) -> Any:
+    """Raises StoreError as the writer met it."""
+    import ray
+
+    try:
+        return answer(reference)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from None
 
 
 def answer(reference: Any) -> Any:

@@ -1,16 +1,19 @@
 """The writer of a sweep, without Ray: what is entered together, once, and in which order."""
 
 import asyncio
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from ray.exceptions import RayTaskError
 
 from designopt import DesignSpace, Evaluation, Objective, Real
 from designopt.executors import Finished
 from designopt.runs import Ask, Batch
 from designopt.store import RunInfo, Store, StoreConflict, StoreError
-from designopt.sweep.writer import Writer
+from designopt.sweep.writer import RemoteStore, Writer
 
 INFO = RunInfo(
     env="Bowl",
@@ -101,3 +104,47 @@ def test_runs_begin_and_end_through_the_writer(url, writer):
         writer.finish_run("one", {"state": "failed", "error": "no power", "search_seconds": 2.0})
         run = store.run("one")
         assert (run.state, run.error, run.search_seconds) == ("failed", "no power", 2.0)
+
+
+class Actor:
+    """Stands in for the writer's actor: answers when the test says so."""
+
+    def __init__(self):
+        self.answers = []
+        self.record = self.count = self
+
+    def remote(self, *_):
+        self.answers.append(Future())
+        return SimpleNamespace(future=lambda future=self.answers[-1]: future)
+
+
+def test_one_batch_is_on_its_way_while_the_next_is_evaluated():
+    actor = Actor()
+    store = RemoteStore(actor, "runs.db")
+    store.record("one", [], [], 0)  # returns though nothing has answered
+    with ThreadPoolExecutor(1) as second:
+        waiting = second.submit(store.record, "one", [], [], 1)
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=0.1)
+        assert len(actor.answers) == 1  # the second is not even sent: batches of a run stay in order
+        actor.answers[0].set_result(None)
+        waiting.result(timeout=10)
+    assert len(actor.answers) == 2
+
+
+@pytest.mark.parametrize("then", ["record", "count", "close"])
+def test_an_error_of_the_writer_is_raised_at_the_next_call_whichever_it_is(then):
+    actor = Actor()
+    store = RemoteStore(actor, "runs.db")
+    store.record("one", [], [], 0)
+    error = RayTaskError("record", "traceback", StoreConflict("run one is being continued by another process"))
+    actor.answers[0].set_exception(error)
+    calls = {
+        "record": lambda: store.record("one", [], [], 1),
+        "count": lambda: store.count("one"),
+        "close": store.close,
+    }
+    with pytest.raises(StoreConflict, match="run one"):
+        calls[then]()
+    assert len(actor.answers) == 1
+    store.close()  # said once
