@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from designopt import Categorical, DesignSpace, Integer, Ordinal
 from designopt.envs.hardware.soc.physics import AREA_SCALE, ENERGY_SCALE
@@ -95,7 +97,7 @@ class Coding:
 
     @cached_property
     def _stands_for(self) -> Ints:
-        """(T,) the real task (place among the real ones) on whose processor each task is; a mark is with a neighbour."""
+        """(T,) the real task (its place among those) on whose processor each task is; a mark is with a neighbour."""
         work = self.workload
         place = {int(t): i for i, t in enumerate(self.real)}
         found = np.zeros(len(work), dtype=np.int64)
@@ -121,33 +123,36 @@ class Coding:
     # What is wrong ----------------------------------------------------------------------------------------------------
 
     def violations(self, designs: Array) -> Ints:
-        """designs: (n, d) -> (n, 3) how many tasks, data and blocks are on a block that is not there; how many tasks are
-        on an accelerator that cannot run them; how many reads and writes have no way to their memory.
-        """  # noqa: D205 - one sentence
+        """How far designs (n, d) are from valid ones.
+
+        Returns:
+            (n, 3) how many tasks, data and used blocks are on a block that is not there; how many tasks are on an
+            accelerator that is not made for them; how many reads and writes have no way to their memory.
+        """
         parts = self.parts(designs)
         pe, mem, bus = parts.pe != NONE, parts.mem != NONE, parts.width > 0
         placed = _pick(pe, parts.host)
         stored = _pick(mem, parts.store)
-        hosts = _hosts(parts.host, pe.shape[1]).any(axis=2) & pe
-        stores = _hosts(parts.store, mem.shape[1]).any(axis=2) & mem
+        hosts = hosting(parts.host, pe.shape[1]).any(axis=2) & pe
+        stores = hosting(parts.store, mem.shape[1]).any(axis=2) & mem
         adrift = (hosts & ~_pick(bus, parts.pe_bus)).sum(axis=1) + (stores & ~_pick(bus, parts.mem_bus)).sum(axis=1)
         unplaced = (~placed).sum(axis=1) + (~stored).sum(axis=1) + adrift
         unfit = self._unfit(parts).sum(axis=1)
         return np.stack([unplaced, unfit, self._lost(parts).sum(axis=1)], axis=1)
 
     def _unfit(self, parts: Parts) -> Flags:
-        """(n, r) real tasks on an accelerator that is there but not made for them: it is for the first that can have one."""
+        """(n, r) real tasks on an accelerator of another: it is for the first task on it that can have one."""
         special = _pick(parts.pe == ACCELERATOR, parts.host)
         able = np.isfinite(self.workload.ip_seconds[self.real])
-        fits = _hosts(parts.host, parts.pe.shape[1]) & able
+        fits = hosting(parts.host, parts.pe.shape[1]) & able
         first = _pick(fits.argmax(axis=2), parts.host) == np.arange(len(self.real))
         return np.asarray(special & ~(first & able))
 
     def _lost(self, parts: Parts) -> Flags:
-        """(n, 2 E) reads and writes of real tasks between blocks that are there, on buses that are there, without a way."""
+        """(n, 2 E) reads and writes of real tasks without a way, between blocks on buses that are all there."""
         work = self.workload
         bus = parts.width > 0
-        reach = _closure(self._links(parts))
+        reach = _closure(self.links(parts))
         memory = parts.store[:, self._writer]
         ready = _pick(parts.mem != NONE, memory) & _pick(bus, _pick(parts.mem_bus, memory))
         far = []
@@ -158,7 +163,7 @@ class Coding:
             far.append(there & ready & ~way)
         return np.concatenate(far, axis=1)
 
-    def _links(self, parts: Parts) -> Flags:
+    def links(self, parts: Parts) -> Flags:
         """(n, b, b) which buses are connected; none with itself."""
         buses = parts.width.shape[1]
         joined = (parts.up[:, :, None] - 1 == np.arange(buses)) & ~np.eye(buses, dtype=bool)
@@ -171,9 +176,9 @@ class Coding:
     def repair(self, designs: Array) -> Array:
         """designs: (n, d) -> valid ones nearby; valid designs stay as they are.
 
-        What is on a block that is not there moves to the next that is. Tasks that an accelerator is not made for move to
-        the next core; where there is none, the accelerator becomes one. Where a way is missing, the buses that cannot
-        reach the first one are linked to it. A kind of block of which there is none gets its first one.
+        What is on a block that is not there moves to the next that is. Tasks that an accelerator is not made for move
+        to the next core; where there is none, the accelerator becomes one. Where a way is missing, the buses that
+        cannot reach the first one are linked to it. A kind of block of which there is none gets its first one.
         """
         parts = self.parts(designs)
         parts.pe[~(parts.pe != NONE).any(axis=1), 0] = CORE
@@ -190,15 +195,15 @@ class Coding:
         parts.pe[rows, parts.host[rows, tasks]] = CORE
         rows, tasks = np.nonzero(unfit & ~turned[:, None])
         parts.host[rows, tasks] = _next(core)[rows, parts.host[rows, tasks]]
-        hosts = _hosts(parts.host, parts.pe.shape[1]).any(axis=2)
-        stores = _hosts(parts.store, parts.mem.shape[1]).any(axis=2)
+        hosts = hosting(parts.host, parts.pe.shape[1]).any(axis=2)
+        stores = hosting(parts.store, parts.mem.shape[1]).any(axis=2)
         parts.pe_bus[:] = np.where(hosts, _pick(next_bus, parts.pe_bus), parts.pe_bus)
         parts.mem_bus[:] = np.where(stores, _pick(next_bus, parts.mem_bus), parts.mem_bus)
         lost = self._lost(parts).any(axis=1)
         if lost.any():
             root = next_bus[:, 0]
-            reach = _closure(self._links(parts))[np.arange(len(root)), root]
-            loose = lost[:, None] & (parts.width > 0) & ~reach
+            reach = _closure(self.links(parts))[np.arange(len(root)), root]
+            loose = np.reshape(lost, (-1, 1)) & (parts.width > 0) & ~reach
             parts.up[:] = np.where(loose, 1 + root[:, None], parts.up)
         return self.join(parts)
 
@@ -208,7 +213,7 @@ class Coding:
         """designs: (n, d), valid -> the systems that they describe."""
         work, parts = self.workload, self.parts(designs)
         n, pes = parts.pe.shape
-        hosts = _hosts(parts.host, pes)
+        hosts = hosting(parts.host, pes)
         core, special = parts.pe == CORE, parts.pe == ACCELERATOR
         task = hosts.argmax(axis=2)  # the one of an accelerator
         there = core | (special & hosts.any(axis=2))  # an accelerator for nothing is not built
@@ -218,19 +223,23 @@ class Coding:
             rate = unroll * parts.pe_clock / CLOCKS[0] * work.work[index] / work.ip_seconds[index]
             joule = work.ip_energy[index] * 1e-15 * ENERGY_SCALE * unroll / work.work[index]
         special &= there
+
+        def hertz(mhz: Ints) -> Array:
+            return mhz.astype(np.float64) * 1e6
+
         dram = parts.mem == DRAM
         order = np.arange(len(work), dtype=np.int64)
         return System(
             pe_bus=np.ascontiguousarray(parts.pe_bus), mem_bus=np.ascontiguousarray(parts.mem_bus),
-            links=self._links(parts),
+            links=self.links(parts),
             pe_rate=np.where(special, rate, CORE_RATE),
-            bus_rate=parts.width * parts.bus_clock * 1e6, mem_rate=parts.mem_width * parts.mem_clock * 1e6,
+            bus_rate=parts.width * hertz(parts.bus_clock), mem_rate=parts.mem_width * hertz(parts.mem_clock),
             pe_joule=np.where(special, joule, 1 / CORE_PER_J),
             bus_joule=np.full(parts.width.shape, 1 / FARSI_PER_J["bus"]),
             mem_joule=np.where(dram, 1 / FARSI_PER_J["dram"], 1 / FARSI_PER_J["sram"]),
             pe_m2=np.where(special, work.ip_area_m2[index] * unroll * AREA_SCALE, CORE_M2),
             mem_m2_per_byte=np.where(dram, 1 / FARSI_PER_M2["dram"], 1 / FARSI_PER_M2["sram"]),
-            pe_hz=parts.pe_clock * 1e6, bus_hz=parts.bus_clock * 1e6, mem_hz=parts.mem_clock * 1e6,
+            pe_hz=hertz(parts.pe_clock), bus_hz=hertz(parts.bus_clock), mem_hz=hertz(parts.mem_clock),
             bus_width=parts.width.astype(np.float64), pe_core=~special, mem_dram=dram,
             pe_there=there, bus_there=parts.width > 0, mem_there=parts.mem != NONE,
             task_pe=parts.host[:, self._stands_for], edge_mem=parts.store[:, self._writer],
@@ -238,12 +247,12 @@ class Coding:
         )  # fmt: skip
 
 
-def _pick(values: np.ndarray, places: Ints) -> np.ndarray:
+def _pick(values: NDArray[Any], places: Ints) -> NDArray[Any]:
     """values: (n, k), places: (n, q) -> (n, q) the values there."""
     return np.take_along_axis(values, places, axis=1)
 
 
-def _hosts(places: Ints, blocks: int) -> Flags:
+def hosting(places: Ints, blocks: int) -> Flags:
     """places: (n, q) -> (n, blocks, q) whether each is there."""
     return np.asarray(places[:, None, :] == np.arange(blocks)[:, None])
 

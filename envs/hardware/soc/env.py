@@ -10,6 +10,7 @@ import numpy as np
 
 from designopt import Constraint, DesignEnv, Evaluation, Objective
 from designopt.envs.hardware.soc.designs import Coding
+from designopt.envs.hardware.soc.moves import moves, smallest
 from designopt.envs.hardware.soc.physics import Cost, costs, farsi_costs
 from designopt.envs.hardware.soc.simulation import MODELS, Model, Outcome, run
 from designopt.envs.hardware.soc.system import System
@@ -37,10 +38,10 @@ POWER_W = 0.5
 class SystemOnChip(DesignEnv):
     """Latency, energy, power and area of a workload on a system of processors, buses and memories.
 
-    Design (``designs.Coding``): each place for a processor is empty, a core or an accelerator of the task that is on it,
-    with its unrolling, clock and bus; each place for a memory is empty, SRAM or DRAM, with width, clock and bus; each
-    bus has a width (0: not there), a clock and another bus that it is linked to; every task has a processor, what it
-    writes has a memory.
+    Design (``designs.Coding``): each place for a processor is empty, a core or an accelerator of the task on it, with
+    its unrolling, clock and bus; each place for a memory is empty, SRAM or DRAM, with width, clock and bus; each bus
+    has a width (0: not there), a clock and another bus that it is linked to; every task has a processor, what it writes
+    has a memory.
 
     Metrics: ``latency_s``, ``energy_j``, ``energy_pe_j``, ``power_w`` (largest mean of 10 ms), ``average_power_w``,
     ``area_m2``, ``edp``, ``memory_bytes`` (sum of the most that each memory holds).
@@ -124,7 +125,7 @@ class SystemOnChip(DesignEnv):
         """designs: (n, d) -> Evaluation with all metrics of the class."""
         designs = np.asarray(designs, dtype=np.float64)
         wrong = self.coding.violations(designs)
-        valid = np.where((wrong > 0).any(axis=1)[:, None], self.coding.repair(designs), designs)
+        valid = np.where(wrong.any(axis=1, keepdims=True), self.coding.repair(designs), designs)
         _, outcome, cost = self.simulate(valid)
         energy = sum(part.sum(axis=1) for part in cost.energy)
         metrics: dict[str, Any] = {
@@ -162,6 +163,57 @@ class SystemOnChip(DesignEnv):
     def sample_feasible(self, n: int, seed: int | np.random.Generator | None = None) -> Array:
         """N random designs that are valid (budgets are another matter): uniform ones, repaired."""
         return self.repair(self.design_space.sample(n, seed))
+
+    # What a guided search asks (designopt.search.farsi) ---------------------------------------------------------------
+
+    def initial_design(self) -> Array:
+        """(d,) the smallest system: one core, one memory, one bus."""
+        return smallest(self.coding)
+
+    def bottlenecks(self, design: Array) -> dict[str, tuple[float, Array]]:
+        """What stands between a design and its goal, and which task on which block is to blame.
+
+        Args:
+            design: (d,); of an invalid one, the repaired one is looked at.
+
+        Returns:
+            "latency", "energy", "power" or "area" -> how much it matters (relative excess over the budget; when all are
+            met, the part of the objective that hangs on it), and (T, p + b + m) shares that add up to 1: of the seconds
+            for which the block limited the task, of the energy, of the area of the blocks that the task uses.
+        """
+        valid = self.repair(design[None])
+        system = self.coding.system(valid)
+        outcome = run(self.graph, system, self.model, self.fifo, detail=True)
+        cost = (costs if self.model == "corrected" else farsi_costs)(self.graph, system, outcome)
+        values = {
+            "latency": cost.latency[0],
+            "power": cost.power[0],
+            "area": float(sum(part[0].sum() for part in cost.area)),
+        }
+        excess = {k: values[k] / b - 1 for k, b in self.budgets.items() if values[k] > b}
+        spent, slowed = outcome.spent[0], outcome.slowed[0]
+        users = spent > 0
+        shared = users / np.maximum(users.sum(axis=0), 1)
+        energy = np.concatenate(cost.energy, axis=1)[0]
+        leaked = np.maximum(energy - spent.sum(axis=0), 0.0)
+        # What leaks is saved by being done earlier.
+        late = float(leaked.sum() / energy.sum())
+        weights = excess or {
+            "latency": {"latency": 1.0},
+            "energy": {"latency": late, "energy": 1.0},
+            "budget": {},
+        }.get(self.goal, {"latency": 1.0 + late, "energy": 1.0})
+        blame = {
+            "latency": slowed,
+            "energy": spent + shared * leaked,
+            "power": spent + shared * leaked,
+            "area": shared * np.concatenate(cost.area, axis=1)[0],
+        }
+        return {k: (float(w), blame[k] / blame[k].sum()) for k, w in weights.items()}
+
+    def moves(self, design: Array, concern: str, task: int, block: int) -> dict[str, Array]:
+        """Valid designs near one (d,) that ease a concern of a task on a block, see ``moves.moves``."""
+        return moves(self.coding, self.repair(design[None])[0], concern, task, block)
 
     def step(self, action: Any) -> tuple[Array, float, bool, bool, dict[str, Any]]:
         """As for every design environment; ``info`` also names the cost model."""

@@ -61,8 +61,9 @@ def simulate_all(graph: Any, system: Any, corrected: bool, fifo: bool, out: Any)
     used = np.empty((tasks, 2, buses + memories), dtype=np.int64)
     uses = np.empty((tasks, 2), dtype=np.int64)
     scratch = (
-        np.empty(tasks, dtype=np.int64), np.empty((5, tasks), dtype=np.int64), np.empty(pes, dtype=np.bool_),
-        np.empty((4, tasks)), np.empty((2, pipes)), np.empty((3, 2 * tasks + edges + 2)), np.empty((tasks, memories)),
+        np.empty(tasks, dtype=np.int64), np.empty((6, tasks), dtype=np.int64), np.empty(pes, dtype=np.bool_),
+        np.empty((2, tasks)), np.empty((2, pipes)), np.empty((3, 2 * tasks + edges + 2)), np.empty((tasks, memories)),
+        np.empty(memories),
     )  # fmt: skip
     for i in range(len(system[0])):
         routes(system[2][i], before)
@@ -122,11 +123,14 @@ def _entry(pe: Any, bus: Any, pe_bus: Any, before: Any) -> Any:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _rate(t: Any, running: Any, n: Any, work: Any, design: Any, before: Any, flow: Any, load: Any, fair: Any) -> Any:
-    """Instructions a second of task t beside the running ones; ``load``: their burst units by (direction, pipe)."""
+    """Instructions a second of task t beside the running ones, and the block that limits it.
+
+    ``load``: burst units of the running tasks by (direction, pipe). Blocks are counted processors, buses, memories.
+    """
     pe_bus, _, pe_rate, bus_rate, mem_rate, _, _, _, task_pe, _, _ = design
     units, moved, crossed, used, uses = flow
     p, b = len(pe_bus), len(before)
-    rate = pe_rate[task_pe[t]]
+    rate, block = pe_rate[task_pe[t]], task_pe[t]
     for d in range(2):
         for k in range(uses[t, d]):
             pipe = used[t, d, k]
@@ -135,11 +139,15 @@ def _rate(t: Any, running: Any, n: Any, work: Any, design: Any, before: Any, flo
             if pipe >= p + b * b:
                 memory = pipe - p - b * b
                 bus = design[1][memory]
-                rate = min(rate, mem_rate[memory] * of_pipe * work[t] / bytes_)
+                limit = mem_rate[memory] * of_pipe * work[t] / bytes_
+                if limit < rate:
+                    rate, block = limit, p + b + memory
             else:
                 bus = (pipe - p) // b
             if fair:
-                rate = min(rate, bus_rate[bus] * of_pipe * work[t] / bytes_)
+                limit = bus_rate[bus] * of_pipe * work[t] / bytes_
+                if limit < rate:
+                    rate, block = limit, p + bus
                 continue
             # FARSI: the pipes into the bus that carry anybody who also leaves by this one get equal parts, and a part
             # is divided by all units of its pipe, those that leave elsewhere included.
@@ -157,8 +165,10 @@ def _rate(t: Any, running: Any, n: Any, work: Any, design: Any, before: Any, flo
                         break
                 entries += first
             share = units[t, d, entry] / load[d, entry] / entries
-            rate = min(rate, bus_rate[bus] * share * work[t] / crossed[t, d, bus])
-    return rate
+            limit = bus_rate[bus] * share * work[t] / crossed[t, d, bus]
+            if limit < rate:
+                rate, block = limit, p + bus
+    return rate, block
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -169,11 +179,12 @@ def _run(
     work, dummy, parent, child, size, _, _, parents, children, out_start, out_edge, in_start, in_edge = graph
     pe_bus, _, _, _, _, pe_energy, bus_energy, mem_energy, task_pe, edge_mem, order = design
     units, moved, crossed, used, uses = flow
-    waits_for, lists, busy, numbers, load, phases, held = scratch
-    ends, pe_work, bus_work, mem_work, peak_bytes, power, active = out
+    waits_for, lists, busy, numbers, load, phases, held, memory_now = scratch
+    ends, pe_work, bus_work, mem_work, peak_bytes, power, slowed, spent = out
+    detail = len(slowed) > 0
     tasks, p, b = len(work), len(pe_bus), len(before)
-    running, waiting, ready, unread, ended = lists
-    left, rates, _, _ = numbers
+    running, waiting, ready, unread, ended, limits = lists
+    left, rates = numbers
     waits_for[:] = parents
     unread[:] = children
     left[:] = work
@@ -181,9 +192,8 @@ def _run(
     held[:] = 0.0
     occupied = peak_bytes[row]
     occupied[:] = 0.0
-    memory_now = numbers[3][: len(occupied)] if len(occupied) <= tasks else np.zeros(len(occupied))
     memory_now[:] = 0.0
-    pe_work[row], bus_work[row], mem_work[row], active[row] = 0.0, 0.0, 0.0, 0.0
+    pe_work[row], bus_work[row], mem_work[row] = 0.0, 0.0, 0.0
     n_running = n_waiting = done = 0
     n_phases = 1  # the list starts with an empty one
     phases[:, 0] = 0.0
@@ -250,7 +260,7 @@ def _run(
             if dummy[t]:
                 dt = 0.0
             else:
-                rates[t] = _rate(t, running, n_running, work, design, before, flow, load, corrected)
+                rates[t], limits[t] = _rate(t, running, n_running, work, design, before, flow, load, corrected)
                 dt = min(dt, left[t] / rates[t])
         now += dt
         # Work done in this phase, and its energy.
@@ -261,8 +271,11 @@ def _run(
                 amount = rates[t] * dt
                 left[t] -= amount
                 pe_work[row, task_pe[t]] += amount
-                active[row, task_pe[t]] += dt
-                joules += amount * pe_energy[task_pe[t]]
+                part = amount * pe_energy[task_pe[t]]
+                joules += part
+                if detail:
+                    slowed[row, t, limits[t]] += dt
+                    spent[row, t, task_pe[t]] += part
                 for d in range(2):
                     for k in range(uses[t, d]):
                         pipe = used[t, d, k]
@@ -271,6 +284,8 @@ def _run(
                             memory = pipe - p - b * b
                             mem_work[row, memory] += part
                             joules += part * mem_energy[memory]
+                            if detail:
+                                spent[row, t, p + b + memory] += part * mem_energy[memory]
                             bus = design[1][memory]
                         else:
                             bus = (pipe - p) // b
@@ -278,6 +293,8 @@ def _run(
                             part = crossed[t, d, bus] / work[t] * amount
                         bus_work[row, bus] += part
                         joules += part * bus_energy[bus]
+                        if detail:
+                            spent[row, t, p + bus] += part * bus_energy[bus]
         phases[0, n_phases], phases[1, n_phases], phases[2, n_phases] = dt, joules, now
         n_phases += 1
         # Completion.

@@ -21,7 +21,7 @@ FARSI_GRANULE = 1_048_576
 """Bytes: FARSI rounds the area of a memory up to these."""
 
 IP_W_PER_M2 = 1.8e3
-"""Power of a running accelerator at 100 MHz by its area before scaling: FARSI's tables, read as power (see the page)."""
+"""Power of an accelerator at 100 MHz by its area, both before scaling: FARSI's tables, read as power (see the page)."""
 
 ENERGY_SCALE, AREA_SCALE = 0.064, 0.0374
 """From the technology of the tables to that of the chip, energy and area of an accelerator (ArchGym)."""
@@ -111,9 +111,9 @@ def costs(workload: Workload, system: System, outcome: Outcome) -> Cost:
         outcome.bus_work * bus_joule(system),
         outcome.mem_work * mem_joule(system),
     )
-    energy = tuple(d + w * latency[:, None] for d, w in zip(dynamic, leakage, strict=True))
-    power = outcome.dynamic_power + sum(w.sum(axis=1) for w in leakage)
-    return Cost(latency, power, energy, area)  # type: ignore[arg-type]
+    energy = [used + leaks * latency[:, None] for used, leaks in zip(dynamic, leakage, strict=True)]
+    power = outcome.dynamic_power + np.concatenate(leakage, axis=1).sum(axis=1)
+    return Cost(latency, power, (energy[0], energy[1], energy[2]), area)
 
 
 def _volts(hz: Array) -> Array:

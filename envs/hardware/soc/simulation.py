@@ -27,7 +27,8 @@ class Outcome:
         pe_work: (n, p) instructions; bus_work: (n, b), mem_work: (n, m) bytes that moved.
         peak_bytes: (n, m) most that each memory holds.
         dynamic_power: (n,) W, largest mean power of a window of 10 ms, without leakage.
-        active: (n, p) seconds in which each processor runs a task.
+        slowed: (n, T, p + b + m) seconds for which each block was what limited each task; (0, ...) unless asked for.
+        spent: (n, T, p + b + m) J of each task on each block, without leakage; likewise.
     """
 
     ends: Array
@@ -36,26 +37,30 @@ class Outcome:
     mem_work: Array
     peak_bytes: Array
     dynamic_power: Array
-    active: Array
+    slowed: Array
+    spent: Array
 
     @property
     def arrays(self) -> tuple[Array, ...]:
         """What the compiled simulation fills."""
         return (
-            self.ends, self.pe_work, self.bus_work, self.mem_work, self.peak_bytes, self.dynamic_power, self.active,
+            self.ends, self.pe_work, self.bus_work, self.mem_work, self.peak_bytes, self.dynamic_power, self.slowed,
+            self.spent,
         )  # fmt: skip
 
 
-def run(workload: Workload, system: System, model: Model, fifo: bool | None = None) -> Outcome:
+def run(workload: Workload, system: System, model: Model, fifo: bool | None = None, *, detail: bool = False) -> Outcome:
     """Simulate n systems, all of which must be valid: every task and every edge placed, every route there.
 
-    ``fifo``: whether waiting tasks run in the order in which they became ready; None: as the model does.
+    ``fifo``: whether waiting tasks run in the order in which they became ready; None: as the model does. ``detail``:
+    also say what limited each task and where it spent energy.
     """
     from designopt.envs.hardware.soc import kernel
 
     n, pes = system.pe_bus.shape
     buses, memories = system.bus_rate.shape[1], system.mem_bus.shape[1]
-    shapes = (n, len(workload)), (n, pes), (n, buses), (n, memories), (n, memories), (n,), (n, pes)
+    by_block = (n if detail else 0, len(workload), pes + buses + memories)
+    shapes = (n, len(workload)), (n, pes), (n, buses), (n, memories), (n, memories), (n,), by_block, by_block
     outcome = Outcome(*map(np.zeros, shapes))
     corrected = model == "corrected"
     kernel.simulate_all(
@@ -104,10 +109,10 @@ def simulate(
 
     Args:
         description: ``blocks``: name -> {type: "pe", "mem" or "ic", subtype: "gpp", "ip", "sram", "dram" or "ic",
-            peak_rate (instructions or bytes a second), work_per_J, work_per_m2, and for the corrected model clock_hz
-            and, of a bus, width_bytes}; ``links``: pairs of block names; ``task_to_pe``: task -> block; ``edge_to_mem``:
-            "parent->child" -> block; optionally ``launch_order``: the order in which tasks that become ready at the same
-            time are launched (default: that of the workload), and ``workload``: its name.
+            peak_rate (instructions or bytes a second), work_per_J, work_per_m2, for the corrected model also clock_hz
+            and, of a bus, width_bytes}; ``links``: pairs of block names; ``task_to_pe``: task -> block;
+            ``edge_to_mem``: "parent->child" -> block; optionally ``launch_order``: in which tasks that become ready at
+            the same time are launched (default: that of the workload), and ``workload``: its name.
         workload: see ``workload_of``; None: the one that the description names.
         model: "farsi" or "corrected", see docs/environments/soc.md.
         fifo: whether waiting tasks run in the order in which they became ready; None: as the model does (FARSI lets new

@@ -28,7 +28,7 @@ class System:
         pe_rate (n, p) instructions a second; bus_rate (n, b), mem_rate (n, m) bytes a second, of each direction.
         pe_joule, bus_joule, mem_joule: J an instruction or byte, FARSI's. pe_m2: area. mem_m2_per_byte: FARSI's.
         pe_hz, bus_hz, mem_hz: clocks. bus_width: bytes.
-        pe_core: whether a processor runs everything; mem_dram; pe_there, bus_there, mem_there: whether a place is taken.
+        pe_core: whether a processor runs everything; mem_dram; pe_there, bus_there, mem_there: if a place is taken.
         task_pe (n, T), edge_mem (n, E): the mapping. order (n, T): tasks in order of launch.
         pe_names, bus_names, mem_names: of one described system.
     """
@@ -199,17 +199,15 @@ def _tasks_to_pes(mapping: Mapping[str, str], workload: Workload, blocks: Mappin
 def _edges_to_memories(
     mapping: Mapping[str, str], workload: Workload, blocks: Mapping[str, Any], memories: list[str]
 ) -> Ints:
-    placed = {}
+    placed: dict[tuple[str, ...], str] = {}
     for edge, block in mapping.items():
-        ends = [SPELLINGS.get(end.strip(), end.strip()) for end in edge.split("->")]
-        placed[tuple(ends)] = block
+        placed[tuple(SPELLINGS.get(end.strip(), end.strip()) for end in edge.split("->"))] = block
+    edges = [(workload.tasks[p], workload.tasks[c]) for p, c in zip(workload.parent, workload.child, strict=True)]
+    for named in placed:
+        if named not in edges:
+            raise ValueError(f"description: edge_to_mem names the unknown edge {'->'.join(named)!r}")
     found = []
-    known = {(workload.tasks[p], workload.tasks[c]) for p, c in zip(workload.parent, workload.child, strict=True)}
-    for ends in placed:
-        if ends not in known:
-            raise ValueError(f"description: edge_to_mem names the unknown edge {'->'.join(ends)!r}")
-    for p, c in zip(workload.parent, workload.child, strict=True):
-        ends = (workload.tasks[p], workload.tasks[c])
+    for ends in edges:
         if ends not in placed:
             raise ValueError(f"description: edge {'->'.join(ends)!r} is in no memory")
         block = placed[ends]

@@ -171,6 +171,8 @@ def _from_mapping(tasks: Mapping[str, Any], name: str) -> Workload:
         raise ValueError(f"{where}: it has no tasks")
     work, edges = {}, []
     for task, entry in tasks.items():
+        if not isinstance(task, str) or not task:
+            raise ValueError(f"{where}: {task!r} is no name of a task")
         if not isinstance(entry, Mapping) or "work" not in entry:
             raise ValueError(f"{where}: task {task!r} is {entry!r}; it must be {{'work': ..., 'children': {{...}}}}")
         task = SPELLINGS.get(task, task)
@@ -199,7 +201,7 @@ def _build(
     _check_acyclic(where, tasks, edges)
     place = {task: i for i, task in enumerate(tasks)}
     parents = {parent for parent, *_ in edges}
-    last = LAST_TASKS.get(name)
+    last = LAST_TASKS.get(name, "")
     if last not in place:
         last = next(task for task in reversed(tasks) if task not in parents)
     n = len(tasks)
@@ -226,8 +228,8 @@ def _check_acyclic(where: str, tasks: Iterable[str], edges: list[tuple[str, str,
     for start in children:
         path, stack = [start], [iter(children[start])]
         while stack:
-            child = next(stack[-1], None)
-            if child is None:
+            child = next(stack[-1], "")
+            if not child:
                 stack.pop()
                 finished.add(path.pop())
             elif child in path:
@@ -383,6 +385,6 @@ def stereo_depth() -> Workload:
     return _build(
         "stereo_depth", "stereo_depth", dict(zip(named, (instructions * pixels).tolist(), strict=True)),
         [(parent, child, float(size * pixels)) for parent, child, size in edges],
-        seconds=none * instructions * pixels / ratio / IP_CLOCK_HZ, energy=none * 1.8 * area, area_m2=none * area * 1e-12,
-        iterations=iterations.astype(np.int64),
+        seconds=none * instructions * pixels / ratio / IP_CLOCK_HZ, energy=none * 1.8 * area,
+        area_m2=none * area * 1e-12, iterations=iterations.astype(np.int64),
     )  # fmt: skip
