@@ -41,14 +41,15 @@ def moves(coding: Coding, design: Array, concern: str, task: int, block: int) ->
         block: counted processors, buses, memories.
 
     Returns:
-        "swap", "split" and "migrate" -> (k, d) designs, k may be 0.
+        "swap", "split" and "migrate" -> (k, d) designs, none where the block is not there.
     """
     now = coding.parts(design[None])
     pes, buses = now.pe.shape[1], now.width.shape[1]
     real = int(np.searchsorted(coding.real, task))
     known = real < len(coding.real) and coding.real[real] == task
     steps: list[Step] = []
-    for faster in DIRECTIONS[concern]:
+    there = np.concatenate([now.pe[0] != NONE, now.width[0] > 0, now.mem[0] != NONE])
+    for faster in DIRECTIONS[concern] if there[block] else ():
         if block < pes:
             steps += _processor(coding, now, real if known else -1, block, faster)
         elif block < pes + buses:
