@@ -81,6 +81,12 @@ def test_systolic():
     assert small.best is not None
 
 
+def test_soc():
+    result, small = load("soc.py")(budget=200)
+    assert result.best_value < 3e-3
+    assert small.best is not None
+
+
 def test_proxy_model():
     evaluation, result, confirmed = load("proxy_model.py")(known=200, budget=100)
     assert len(result.designs) == 100

@@ -62,7 +62,7 @@ def moves(coding: Coding, design: Array, concern: str, task: int, block: int) ->
             getattr(after, name)[row, place] = value
     _tidy(coding, after)
     designs = coding.repair(coding.join(after))
-    kinds = np.array([kind for kind, _ in steps])
+    kinds = np.array([kind for kind, _ in steps], dtype="<U7")
     return {kind: designs[kinds == kind] for kind in ("swap", "split", "migrate")}
 
 
