@@ -141,6 +141,8 @@ def test_a_workload_is_taken_as_it_is_and_a_diamond_is_no_cycle():
     work = workload_of(diamond)
     assert workload_of(work) is work
     assert work.tasks[work.last] == "d"
+    ends = {"siink": {"work": 0}} | diamond | {"e": {"work": 1}}
+    assert workload_of(ends).tasks[workload_of(ends).last] == "siink"
 
 
 def test_burst_units_cut_a_task_by_its_smallest_input():
