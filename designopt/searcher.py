@@ -10,7 +10,7 @@ import numpy as np
 
 from designopt.env import DesignEnv
 from designopt.evaluation import Evaluation
-from designopt.parameters import Array, Parameter, suggest
+from designopt.parameters import Array, Categorical, Parameter, suggest
 
 
 def tunable(default: Any, candidates: Parameter, doc: str = "") -> Any:
@@ -153,7 +153,9 @@ def make_config(searcher: type[Searcher], hyperparameters: dict[str, Any]) -> An
     for name, value in hyperparameters.items():
         if name not in known:
             raise ValueError(f"{searcher.__name__} has no hyper-parameter {name!r}; {suggest(name, known)}")
-        values[name] = read_as(name, value, known[name].default)
+        candidates = known[name].metadata.get("range")
+        listed = isinstance(value, str) and isinstance(candidates, Categorical) and value in candidates.choices
+        values[name] = value if listed else read_as(name, value, known[name].default)  # choices may differ in type
     return searcher.Config(**values)
 
 

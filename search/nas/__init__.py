@@ -1,0 +1,1 @@
+"""Architecture search: differentiable searches over a supernet, and others made for networks."""
