@@ -204,6 +204,16 @@ def test_farsi_releases_only_the_first_of_several_parents_and_never_the_source()
     assert simulate(system(tasks), tasks, model="corrected").mem_peak_bytes["m"] == 10 + 5000
 
 
+def test_farsi_looks_at_tasks_that_end_together_one_after_the_other():
+    # x and y end together. When x is looked at, y is not on the list yet, so a stays; then y releases b and is struck.
+    edges = [("souurce", "b", 1), ("souurce", "a", 1), ("b", "y", 1000), ("a", "x", 100), ("a", "y", 100)]
+    tasks = graph(
+        *edges, ("x", "z", 10), ("y", "z", 10), ("z", "e", 5000), souurce=0, b=1e3, a=1e3, x=1e3, y=1e3, z=1e3, e=1
+    )
+    chips = system(tasks, q=pe(), place={"y": "q"}) | {"launch_order": ["souurce", "b", "a", "x", "y", "z", "e"]}
+    assert simulate(chips, tasks, model="farsi").mem_peak_bytes["m"] == 2 + 200 + 20 + 5000
+
+
 def test_farsi_counts_a_bus_once_for_every_pipe_that_leaves_it():
     tasks = graph(("s", "a", 1000), ("t", "a", 1000), s=1e6, t=1e6, a=1e6)
     twice = system(tasks, n=mem(1e15), store={"t->a": "n"})
@@ -361,6 +371,7 @@ def test_physical_energies_by_hand():
         (lambda d: d["links"].append(["p", "x"]), "unknown block 'x'"),
         (lambda d: d["blocks"].update(w=bus()) or d["links"].append(["p", "w"]), "'p' is linked to two buses"),
         (lambda d: d["blocks"]["p"].update(peak_rate=0), "block 'p': peak_rate = 0; it must be a positive number"),
+        (lambda d: d["blocks"]["b"].update(peak_rate=float("inf")), "block 'b': peak_rate = inf; it must be"),
         (lambda d: d["blocks"]["p"].update(type="cpu"), "block 'p': type = 'cpu'"),
         (lambda d: d["blocks"]["m"].update(subtype="flash"), "block 'm': subtype = 'flash'"),
         (lambda d: d["blocks"]["m"].pop("work_per_m2"), "block 'm': work_per_m2 = None"),

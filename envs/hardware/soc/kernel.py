@@ -303,9 +303,8 @@ def _run(
         for i in range(n_running):
             t = running[i]
             share = 1e-12 if corrected else 1 - DONE
-            if dummy[t] or (dt > 0 and (left[t] <= share * work[t] or left[t] / rates[t] <= 0)):
+            if dummy[t] or left[t] <= share * work[t]:
                 ends[row, t] = now
-                ended[t] = 1
                 ready[n_ready] = t
                 n_ready += 1
                 done += 1
@@ -317,6 +316,7 @@ def _run(
         n_running = n_still
         for i in range(n_ready):
             t = ready[i]
+            ended[t] = 1
             for k in range(in_start[t], in_start[t + 1]):
                 s = parent[in_edge[k]]
                 unread[s] -= 1

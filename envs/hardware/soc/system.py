@@ -138,7 +138,7 @@ def _check_block(name: str, block: Mapping[str, Any]) -> None:
     needed = ["peak_rate", "work_per_J", *(["work_per_m2"] if kind != "ic" else [])]
     for field in [*needed, *(f for f in ("clock_hz", "width_bytes") if f in block)]:
         value = block.get(field)
-        if not isinstance(value, Real) or not float(value) > 0:
+        if not isinstance(value, Real) or not 0 < float(value) < np.inf:
             raise ValueError(f"{place}: {field} = {value!r}; it must be a positive number")
 
 
