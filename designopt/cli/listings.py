@@ -9,13 +9,20 @@ from typing import Any
 from designopt.cli.options import DEFAULT_STORE, JsonOption, StoreOption
 
 
+COLUMNS = ("env", "parameters", "objectives", "constraints", "known optimum", "about")
+
+
 def list_envs(as_json: JsonOption = False) -> None:
     """List the design environments."""
     import designopt
 
     rows = []
     for id in designopt.envs():
-        env = designopt.make(id)
+        try:
+            env = designopt.make(id)
+        except ValueError as error:  # its data, or a library that it needs, is not on this machine
+            rows.append(dict.fromkeys(COLUMNS) | {"env": id, "about": str(error)})
+            continue
         rows.append(
             {
                 "env": id,

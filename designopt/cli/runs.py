@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 def run_study(
     env: Annotated[str, typer.Argument(metavar="ENV", help="Id of an environment, or FILE.py:NAME, or MODULE:NAME.")],
     search: Annotated[str, typer.Option(help="Search backend.")] = "gp",
-    budget: Annotated[int, typer.Option(help="Evaluations to spend.")] = 60,
+    budget: Annotated[int | None, typer.Option(help="Evaluations to spend; default: 60.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Budget in batches, in place of --budget.")] = None,
     batch: Annotated[int | None, typer.Option(help="Designs asked for at once; default: the backend's own.")] = None,
     seconds: SecondsOption = None,
     seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
@@ -54,12 +55,13 @@ def run_study(
     from designopt.launch import make_searcher
     from designopt.study import Study
 
+    total = _evaluations(budget, rounds, batch)
     _prepare(report)
     problem = env_of(env, pairs("--env-set", env_settings))
     searcher = make_searcher(problem, search, seed=seed, device=device, **pairs("--set", settings))
     limits: dict[str, Any] = {"timeout": timeout, "memory_mb": memory_mb, "retries": retries, "address": address}
     runner = make_executor(problem, workers=workers, kind=executor, **limits)
-    study = Study(problem, searcher, budget=budget, batch=batch, seconds=seconds, executor=runner, store=store)
+    study = Study(problem, searcher, budget=total, batch=batch, seconds=seconds, executor=runner, store=store)
     _finish(study, report, as_json)
 
 
@@ -84,6 +86,19 @@ def resume_run(
         store, run, env=problem, budget=budget, seconds=seconds, workers=workers, address=address, device=device
     )
     _finish(study, report, as_json)
+
+
+def _evaluations(budget: int | None, rounds: int | None, batch: int | None) -> int:
+    """The budget, given as such or as rounds of batches."""
+    if rounds is None:
+        return 60 if budget is None else budget
+    if budget is not None:
+        raise ValueError(f"--rounds {rounds} and --budget {budget} both say how many evaluations to spend; give one")
+    if batch is None:
+        raise ValueError(f"--rounds {rounds} needs --batch: the budget is rounds times designs a round")
+    if rounds < 1:
+        raise ValueError(f"--rounds {rounds}; it must be positive")
+    return rounds * batch
 
 
 def _prepare(report: Path | None) -> None:
