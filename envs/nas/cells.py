@@ -99,9 +99,7 @@ def _digits_of_text(text: str) -> list[int]:
         if node != str(source):
             raise ValueError(f"architecture {text!r}: where {edge} stands, {word!r} comes from node {node}")
         if name not in OPERATIONS:
-            raise ValueError(
-                f"architecture {text!r}: {edge} has operation {name!r}; {suggest(name, OPERATIONS)}"
-            )
+            raise ValueError(f"architecture {text!r}: {edge} has operation {name!r}; {suggest(name, OPERATIONS)}")
         found.append(OPERATIONS.index(name))
     return found
 

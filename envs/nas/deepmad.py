@@ -29,7 +29,7 @@ IMAGE_CHANNELS, STEM_KERNEL, STEP = 3, 3, 8
 
 @dataclass(frozen=True)
 class Budget:
-    """Limits of a program, and the structure published for them: stem, then (out, bottleneck, kernel, layers) each."""
+    """Limits of a program, and the structure published for them: stem, then (out, bottleneck, kernel, depth) each."""
 
     flops: float
     params: float
@@ -37,9 +37,12 @@ class Budget:
 
 
 BUDGETS = {
-    "R18": Budget(1.82e9, 11.69e6, (32, 96, 40, 5, 1, 384, 40, 5, 6, 384, 64, 5, 9, 1024, 104, 3, 10, 672, 104, 5, 12)),
-    "R34": Budget(3.68e9, 21.8e6, (24, 128, 24, 5, 1, 512, 48, 5, 10, 896, 88, 5, 13, 1024, 104, 5, 11, 616, 128, 5, 14)),
-    "R50": Budget(4.13e9, 25.55e6, (32, 128, 40, 5, 1, 512, 48, 5, 11, 872, 88, 5, 12, 1024, 104, 5, 13, 1232, 120, 5, 15)),
+    "R18": Budget(1.82e9, 11.69e6,
+        (32, 96, 40, 5, 1, 384, 40, 5, 6, 384, 64, 5, 9, 1024, 104, 3, 10, 672, 104, 5, 12)),
+    "R34": Budget(3.68e9, 21.8e6,
+        (24, 128, 24, 5, 1, 512, 48, 5, 10, 896, 88, 5, 13, 1024, 104, 5, 11, 616, 128, 5, 14)),
+    "R50": Budget(4.13e9, 25.55e6,
+        (32, 128, 40, 5, 1, 512, 48, 5, 11, 872, 88, 5, 12, 1024, 104, 5, 13, 1232, 120, 5, 15)),
 }  # fmt: skip
 
 
@@ -67,14 +70,14 @@ class DeepMAD(DesignEnv):
     ``flops`` (multiply-accumulates of convolutions) and ``params`` (convolutions and normalisation, no classifier)
     above the budget; ``effectiveness`` rho, depth over geometric mean width, above 0.3; ``narrowing``, the largest loss
     of channels between two blocks, the last excepted (the published structures narrow there); ``growth`` above four
-    times; ``bottleneck`` outside of a tenth (as a multiple of 8) to the whole of the output channels.
+    times between blocks; ``bottleneck`` outside of a tenth (as a multiple of 8) to the whole of the output channels.
 
     The functions also hold between the levels of the space: ``relaxed`` takes real numbers.
 
     Args:
         budget: "R18", "R34" or "R50": limits of those ResNets.
-        form: "code": entropy of half the log-widths, rho the largest over stages, spread a standard deviation, as in the
-            authors' program. "paper": whole log-widths, rho of the whole network, spread a variance.
+        form: "code": entropy of half the log-widths, rho the largest over stages, spread a standard deviation, as in
+            the authors' program. "paper": whole log-widths, rho of the whole network, spread a variance.
         flops: another limit of work.
         params: another limit of size.
         resolution: of the input image, pixels; a multiple of 32.
@@ -143,11 +146,16 @@ class DeepMAD(DesignEnv):
                 params - self.max_params,
                 effectiveness - EFFECTIVENESS,
                 (before - out)[:, :4].max(axis=1),
-                (out / before).max(axis=1) - GROWTH,
+                (out / before)[:, 1:].max(axis=1) - GROWTH,
                 np.maximum(least - inner, inner - out).max(axis=1),
             ]
         )
-        metrics = {"flops": flops, "params": params, "effectiveness": effectiveness, "layers": 1 + 3 * depth.sum(axis=1)}
+        metrics = {
+            "flops": flops,
+            "params": params,
+            "effectiveness": effectiveness,
+            "layers": 1 + 3 * depth.sum(axis=1),
+        }
         return Evaluation(score[:, None], constraints, metrics)
 
     def _work(

@@ -129,7 +129,9 @@ class NASBench201(DesignEnv):
         codes = cells.codes_of(designs)
         errors = [f"architecture {c} is not in the table" if a else "" for c, a in zip(codes, absent, strict=True)]
         status = np.where(absent, "invalid", "ok")
-        return Evaluation(np.stack(objectives, axis=1), constraints, metrics, status=status, errors=np.array(errors, object))
+        return Evaluation(
+            np.stack(objectives, axis=1), constraints, metrics, status=status, errors=np.array(errors, object)
+        )
 
     def truth(self, designs: ArrayLike) -> Array:
         """designs: (n, 6) -> (n,) the truth column, to judge what a search found.

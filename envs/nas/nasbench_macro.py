@@ -83,5 +83,5 @@ class NASBenchMacro(DesignEnv):
 
 
 def designs_of(codes: Iterable[str]) -> Array:
-    """n codes of eight digits -> (n, 8) designs. Raises ValueError naming the layer and what it holds."""
+    """N codes of eight digits -> (n, 8) designs. Raises ValueError naming the layer and what it holds."""
     return np.array([digits(code, LAYERS, BLOCKS) for code in codes], dtype=np.float64)

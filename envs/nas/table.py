@@ -118,8 +118,6 @@ def _read(
     _, first, inverse = np.unique(numbers, return_index=True, return_inverse=True)
     again = np.flatnonzero(first[inverse] != np.arange(len(numbers)))
     if len(again):
-        row = again[0]
-        raise ValueError(
-            f"{path}, line {row + 2}: architecture {frame['code'].iloc[row]!r} stands in line {first[inverse][row] + 2} too"
-        )
+        row, code = again[0], frame["code"].iloc[again[0]]
+        raise ValueError(f"{path}, line {row + 2}: architecture {code!r} stands in line {first[inverse][row] + 2} too")
     return frame, numbers

@@ -20,14 +20,14 @@ class RegularisedEvolutionSearch(Searcher):
 
     The first ``population`` designs are random. Then ``sample`` members are drawn with replacement and the best of them
     is the parent; the child differs in one column, where another value is as likely as any. Good for discrete spaces
-    of few values a column and hundreds of evaluations; the order of values is not used, and a real column is drawn anew.
+    of few values a column and hundreds of evaluations; the order of values is not used, a real column is drawn anew.
     A member is forgotten after ``population`` results, so a lucky measurement cannot rule for long. As in [Real2019] a
     child may be a design known before, which costs an evaluation and says how sure the search is.
 
     Designs are compared feasibility first. Those without values never become members.
 
-    Asynchronous form: children are made at any time from the members at hand; age is the order of results, whoever asked
-    for them.
+    Asynchronous form: children are made at any time from the members at hand; age is the order of results, whoever
+    asked for them.
     """
 
     @dataclass(frozen=True)
