@@ -68,6 +68,17 @@ def test_one_of_several_workloads_in_a_folder_is_named(folder, tmp_path):
         workload_of(tmp_path / "three")
 
 
+def test_a_table_of_last_tasks_says_whose_end_farsi_reports(folder, tmp_path):
+    folder("one_database - ")
+    table = tmp_path / "misc_database - Last Tasks.csv"
+    table.write_text("workload,last_task\ntwo,siink\none,a\n")
+    work = workload_of(tmp_path)
+    assert work.tasks[work.last] == "a"
+    table.write_text("workload,last_task\none,aa\n")
+    with pytest.raises(ValueError, match="'one' names the unknown last_task 'aa'; did you mean 'a'"):
+        workload_of(tmp_path)
+
+
 def test_iterations_default_to_one(folder):
     assert workload_of(folder(Task_Itr_Count=None)).iterations.tolist() == [1, 1, 1, 1]
 

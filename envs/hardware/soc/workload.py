@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -271,7 +271,16 @@ def _from_folder(path: Path) -> Workload:
     if len(prefixes) > 1:
         raise ValueError(f"{path}: it holds {len(prefixes)} workloads; give {path}/NAME with {suggest('', prefixes)}")
     ((name, start),) = prefixes.items()
-    return _from_tables(name or folder.name, {key: folder / f"{start}{sheet}.csv" for key, sheet in TABLES.items()})
+    name = name or folder.name
+    work = _from_tables(name, {key: folder / f"{start}{sheet}.csv" for key, sheet in TABLES.items()})
+    for file in sorted(folder.glob("*Last Tasks.csv")):
+        for row, cells in _table(file)[1]:
+            task = cells.get("last_task", "")
+            if row == name and task not in work.tasks:
+                raise ValueError(f"{file}: {name!r} names the unknown last_task {task!r}; {suggest(task, work.tasks)}")
+            if row == name:
+                work = replace(work, last=work.tasks.index(task))
+    return work
 
 
 def _from_tables(name: str, files: Mapping[str, Path]) -> Workload:
