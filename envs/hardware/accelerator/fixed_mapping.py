@@ -124,12 +124,14 @@ def analyse(
         template: the memories.
 
     Raises:
-        ValueError: a loop that cannot be read, sizes that the loops do not cover exactly, a wrong number of memories, or
-            more processing elements than there are.
+        ValueError: a loop that cannot be read, sizes that the loops do not cover exactly, a wrong number of memories,
+            or more processing elements than there are.
     """
     sizes = {name: _size(name, layer.get(name, 1)) for name in DIMENSIONS}
     stride = _size("stride", layer.get("stride", 1))
     unrolled = _loops("spatial", spatial)
+    if not set(RELEVANT) <= set(allocation):
+        raise ValueError(f"allocation has {', '.join(allocation)}; it needs O, W and I")
     levels = {operand: _levels(operand, allocation, template) for operand in RELEVANT}
     for operand, loops in levels.items():
         _check_cover(operand, sizes, [*unrolled, *(loop for level in loops for loop in level)])
@@ -140,7 +142,7 @@ def analyse(
     words = {
         operand: _outputs(levels["O"], unrolled, template, macs)
         if operand == "O"
-        else _inputs(operand, levels[operand], unrolled, stride, sizes, template, macs)
+        else _inputs(operand, levels[operand], unrolled, stride, template, macs)
         for operand in ("O", "W", "I")
     }
     energies = {
@@ -168,7 +170,6 @@ def _inputs(
     levels: list[Loops],
     unrolled: Loops,
     stride: int,
-    sizes: Mapping[str, int],
     template: Template,
     macs: int,
 ) -> tuple[Traffic, ...]:
@@ -183,12 +184,12 @@ def _inputs(
         inside = [loop for loops in levels[: level + 1] for loop in loops]
         passes = _product(loop for loops in levels[level + 1 :] for loop in loops)
         if level == 0:
-            tile = _footprint(operand, inside, stride, sizes)
+            tile = _footprint(operand, inside, stride)
             # Elements that want the same word are served by one read; neighbours do not share the halo of a map.
-            moved = tile * _footprint(operand, unrolled, stride, sizes)
+            moved = tile * _footprint(operand, unrolled, stride)
             writes.append(_ceil(tile * template.bits, memories[0].bits) * passes * units)
         else:
-            moved = _footprint(operand, [*inside, *unrolled], stride, sizes)
+            moved = _footprint(operand, [*inside, *unrolled], stride)
             writes.append(_ceil(moved * template.bits, memories[level].bits) * passes)
         reads.append(_ceil(moved * template.bits, memories[level + 1].bits) * passes)
     writes.append(0)
@@ -218,15 +219,15 @@ def _outputs(levels: list[Loops], unrolled: Loops, template: Template, macs: int
     return tuple(map(Traffic, read_up, from_above, read_down, from_below))
 
 
-def _footprint(operand: str, loops: Loops, stride: int = 1, sizes: Mapping[str, int] | None = None) -> int:
+def _footprint(operand: str, loops: Loops, stride: int = 1) -> int:
     """Words of an operand that the loops touch."""
     extent = {name: _product(loop for loop in loops if loop[0] == name) for name in DIMENSIONS}
     if operand != "I":
         return math.prod(extent[name] for name in RELEVANT[operand])
     words = extent["C"]
     for axis in "YX":
-        step = min(stride, sizes[f"F{axis}"]) if sizes else stride
-        words *= (extent[f"O{axis}"] - 1) * step + extent[f"F{axis}"]
+        # Windows that do not overlap leave out what the stride skips.
+        words *= (extent[f"O{axis}"] - 1) * min(stride, extent[f"F{axis}"]) + extent[f"F{axis}"]
     return words
 
 
@@ -249,8 +250,6 @@ def _ceil(bits: int, width: int) -> int:
 
 
 def _levels(operand: str, allocation: Mapping[str, str | Sequence[Loops]], template: Template) -> list[Loops]:
-    if operand not in allocation:
-        raise ValueError(f"allocation has {', '.join(allocation)}; it needs O, W and I")
     given = allocation[operand]
     levels = given.split("|") if isinstance(given, str) else list(given)
     wanted = len(template.memories[operand])
