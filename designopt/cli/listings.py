@@ -8,7 +8,6 @@ from typing import Any
 
 from designopt.cli.options import DEFAULT_STORE, JsonOption, StoreOption
 
-
 COLUMNS = ("env", "parameters", "objectives", "constraints", "known optimum", "about")
 
 

@@ -102,7 +102,9 @@ def _number(text: str) -> float:
 
 
 def _check_distinct(codes: Codes, alphabet: str, where: str) -> None:
-    _, first, count = np.unique(codes, axis=0, return_index=True, return_counts=True)
+    packed = np.ascontiguousarray(codes).view(f"V{codes.shape[1]}")[:, 0]
+    keys = index(codes, len(alphabet)) if enumerable(alphabet, codes.shape[1]) else packed
+    _, first, count = np.unique(keys, return_index=True, return_counts=True)
     if len(first) < len(codes):
         row = int(first[count > 1].min())
         again = int(np.flatnonzero((codes == codes[row]).all(axis=1))[1])
