@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from designopt.report import content, designs, figures, style
+from designopt.report import content, designs, figures, nas_figures, style
 from designopt.report.curves import curve
 from designopt.report.importance import importance_figure, importances
 from designopt.report.picture import CONFIG
@@ -119,6 +119,10 @@ def _figures(result: Result) -> dict[str, Plot]:
         figure = designs.parallel(result, first)
         axes = len(figure.data[0].dimensions)
         drawn["Designs"] = plot(figure, "designs", PARALLEL, 72 * axes + 110)
+    if nas_figures.epochs(result):
+        drawn["Weights of operations"] = plot(nas_figures.alpha_trajectories(result), "alpha")
+        drawn["Operations at the end"] = plot(nas_figures.operation_heatmap(result), "operations")
+        drawn["Signs of collapse"] = plot(nas_figures.collapse(result), "collapse")
     times = timeline(result)
     if times is not None:
         drawn["Timeline"] = plot(timeline_figure(result, times), "timeline")

@@ -83,6 +83,7 @@ class HyperCuboidNetwork(nn.Module):
         nodes = {int(i): stem(images) for i, stem in self.stems.items()}
         for stage, weights in zip(self.stages, mixture[MIXTURE], strict=True):
             sums: dict[int, Tensor] = {}
+            assert isinstance(stage, nn.ModuleDict)
             for name, op in stage.items():
                 weight, (c_in, c_out) = weights[int(name)], divmod(int(name) // p, s)
                 if c_in not in nodes or self._negligible(weight):
@@ -93,7 +94,8 @@ class HyperCuboidNetwork(nn.Module):
         heads = [head(nodes[int(j)]) for j, head in self.heads.items() if int(j) in nodes]
         if not heads:
             raise ValueError("the mixture leaves no path from a stem to the classifier")
-        y: Tensor = self.classify(torch.stack(heads).sum(0).mean((2, 3)))
+        stacked = torch.stack(heads)
+        y: Tensor = self.classify(stacked.sum(0).mean((2, 3)))
         return y
 
     def _negligible(self, weight: Tensor) -> bool:

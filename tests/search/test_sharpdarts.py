@@ -3,8 +3,11 @@
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 
+import designopt as do
+from designopt.launch import make_searcher
 from designopt.search.nas.annealing import cosine_power_annealing
 
 EPOCHS, POWERS = st.integers(2, 60), st.floats(1, 50)
@@ -62,3 +65,54 @@ def test_a_single_epoch_has_the_high_rate():
 def test_bad_schedules_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         cosine_power_annealing(**{"epochs": 10, "high": 0.1, "low": 0.0} | arguments)
+
+
+# The search -----------------------------------------------------------------------------------------------------------
+
+SMALL = {"layers": 1, "steps": 2, "channels": 4, "epochs": 1}
+FAST = {"epochs": 2, "batch_size": 100}
+
+
+def searcher(name="sharpdarts", **settings):
+    env = do.make("designopt/HyperCuboid-v0", **SMALL)
+    return make_searcher(env, name, seed=0, **FAST | settings)
+
+
+def test_its_learning_rates_are_the_annealed_ones():
+    search = searcher(epochs=6, power=10.0, warmup=2)
+    expected = cosine_power_annealing(6, 0.025, 1e-4, power=10.0, warmup=2)
+    assert [search.rate(epoch) for epoch in range(6)] == pytest.approx(expected)
+
+
+def test_its_mixture_gives_the_leader_one_and_max_w_can_be_turned_off():
+    search = searcher()
+    alpha = {"grid": torch.tensor([[0.0, 1.0, 2.0]])}
+    weights = alpha["grid"].softmax(1)
+    assert torch.allclose(search.mixture(alpha)["grid"], 1 - weights.max() + weights)
+    assert torch.equal(searcher(max_w=False).mixture(alpha)["grid"], weights)
+
+
+@pytest.mark.parametrize("detach", [False, True])
+def test_the_gradient_through_the_maximum_is_an_option(detach):
+    alpha = {"grid": torch.tensor([[0.0, 1.0, 2.0]], requires_grad=True)}
+    leader = searcher(max_w_detach=detach).mixture(alpha)["grid"][0, 2]
+    (slope,) = torch.autograd.grad(leader, alpha["grid"])
+    assert bool(slope.abs().max() > 1e-3) == detach
+
+
+def test_the_grid_search_finds_a_path_and_reports_its_course():
+    result = do.optimize(do.make("designopt/HyperCuboid-v0", **SMALL), search="sharpdarts", budget=5, seed=0, **FAST)
+    assert len(result.designs) == 1
+    assert result.best_value == result.evaluation.objectives[0, 0]
+    last = result.trace[-1]
+    assert last["design"] == result.designs[0].tolist()
+    assert np.shape(last["alpha"]["grid"]) == (2, 8)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"power": 0.5}, "power = 0.5"), ({"warmup": 2}, "warmup = 2"), ({"warmup": -1}, "warmup = -1")],
+)
+def test_bad_settings_are_named(settings, message):
+    with pytest.raises(ValueError, match=message):
+        searcher(**settings)
