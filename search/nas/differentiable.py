@@ -51,6 +51,8 @@ class DifferentiableSearch(Searcher):
 
     requires: ClassVar[tuple[type, ...]] = (DesignEnv, SupernetOrBilevelProblem)
     memoryless: ClassVar[bool] = True
+    alpha_step: ClassVar[float] = 0.2
+    """On a ``BilevelProblem``, step of alpha in units of the curvature's inverse."""
 
     @dataclass(frozen=True)
     class Config:
@@ -99,7 +101,7 @@ class DifferentiableSearch(Searcher):
         self.epochs = self.config.epochs or (500 if full else 50)
         curvature = getattr(env, "curvature", 1.0)
         self.lr = self.config.lr or (0.5 / curvature if full else 0.025)
-        self.lr_alpha = self.config.lr_alpha or (0.2 / curvature if full else 0.03)
+        self.lr_alpha = self.config.lr_alpha or (self.alpha_step / curvature if full else 0.03)
         self.copies: dict[str, Tensors] = {}
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
         self.optimisers["alpha"] = (
@@ -298,7 +300,7 @@ class DifferentiableSearch(Searcher):
             return
         with torch.no_grad():
             for name, value in self.alpha.items():
-                value.copy_(torch.tensor(self.trace[epoch]["alpha"][name]))
+                value.copy_(torch.tensor(self.trace[epoch]["alpha"][name], dtype=value.dtype))
         self.stopped = f"the eigenvalue grew after epoch {epoch + 1}, whose alpha is taken"
         self.trace[-1]["event"] = self.stopped
 

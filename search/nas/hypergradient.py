@@ -27,8 +27,10 @@ def exact(train_loss: Loss, validation_loss: Loss, w: Tensors, alpha: Tensors, x
     """The hyper-gradient by differentiating through the step.
 
     Args:
-        train_loss, validation_loss: of weights and alpha.
-        w, alpha: where.
+        train_loss: of weights and alpha.
+        validation_loss: likewise.
+        w: weights where it is taken.
+        alpha: likewise.
         xi: length of the virtual step.
         drift: what the step adds to the gradient: momentum and weight decay.
     """

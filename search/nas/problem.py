@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -31,14 +30,6 @@ class Batch:
     labels: Tensor
 
 
-class Mixing(Protocol):
-    """How alpha becomes a mixture."""
-
-    def __call__(self, alpha: Tensor) -> Tensor:
-        """(groups, choices) -> (groups, choices)."""
-        ...
-
-
 class _Offers(type):
     def __instancecheck__(cls, env: object) -> bool:
         return isinstance(env, Supernet | BilevelProblem)
@@ -55,7 +46,6 @@ class SupernetLosses:
         env: offers the supernet.
         seed: of the supernet's weights, alpha at the start and the split of the data.
         device: where everything lives.
-        mixing: alpha -> mixture, a softmax by default.
 
     Attributes:
         network: the supernet; its own parameters are only the starting point.
@@ -113,7 +103,7 @@ class SupernetLosses:
         return alpha, {name: value.detach().clone() for name, value in self.network.named_parameters()}
 
     def batches(self, epoch: int, size: int) -> Iterator[tuple[Batch, Batch]]:
-        """Pairs of a training and a validation batch, each sample at most once; the order depends on the epoch alone."""
+        """Pairs of a training and a validation batch, no sample twice; the order depends on the epoch only."""
         rng = np.random.default_rng([self.seed, epoch])
         count = min(len(self.train.labels), len(self.validation.labels))
         orders = [torch.as_tensor(rng.permutation(len(b.labels))) for b in (self.train, self.validation)]
@@ -151,7 +141,7 @@ class SupernetLosses:
         return self.env.discretise({name: value.detach().cpu().double().numpy() for name, value in mixture.items()})
 
     def facts(self, mixture: Tensors) -> dict[str, object]:
-        """What a trace says of a mixture: mean entropy of a group (nats), and the mean weight of ``skip`` and ``none``."""
+        """What a trace says of a mixture: mean entropy of a group (nats), mean weights of ``skip`` and ``none``."""
         names = self.env.choice_names()
         entropies = torch.cat([torch.special.entr(p.clamp_min(0)).sum(1) for p in mixture.values()])
         row: dict[str, object] = {"entropy": float(entropies.mean())}
@@ -229,8 +219,3 @@ def warn_of_kinks(name: str) -> None:
         "difference quotient does not converge there (docs/nas.md); order = 'exact' or a smooth activation avoids it",
         stacklevel=3,
     )
-
-
-def uniform(mixture: Mapping[str, Tensor]) -> Tensors:
-    """The mixture in which every choice of a group has the same weight."""
-    return {name: torch.full_like(value, 1 / value.shape[1]) for name, value in mixture.items()}

@@ -8,7 +8,7 @@ References: [Xue2022] RARTS: An Efficient First-Order Relaxed Architecture Searc
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -29,6 +29,8 @@ class RARTSSearch(DifferentiableSearch):
 
     The paper's lam and beta are not known to us. They were set on the analytic problem and kept.
     """
+
+    alpha_step: ClassVar[float] = 0.5
 
     @dataclass(frozen=True)
     class Config(DifferentiableSearch.Config):
