@@ -49,7 +49,7 @@ def in_step(env, searchers, budget):
 
 
 def regrets(env, designs, values, budgets):
-    """Truth missing to the best cell after each budget (runs, budgets); the incumbent is chosen by what was searched"""
+    """Truth missing after each budget (runs, budgets) to the cell that looks best in the column searched."""
     optimum = env.truth(cells_of(env)).max()
     found = [designs[np.arange(len(designs)), values[:, :b].argmax(axis=1)] for b in budgets]
     return np.stack([optimum - env.truth(incumbents) for incumbents in found], axis=1)

@@ -39,8 +39,9 @@ class DeepMADSearch(Searcher):
     """The best structures found so far mutate; the first ones are roundings of optima of the relaxed program.
 
     White-box: it takes gradients of ``relaxed``, without evaluations of the budget. From each of ``starts`` random
-    points SLSQP leads to an optimum over real numbers (channels on a logarithmic scale), which is rounded to the nearest
-    design and to fifteen random neighbours. Then parents are drawn uniformly from the ``population`` best, feasibility first.
+    points SLSQP leads to an optimum over real numbers (channels on a logarithmic scale), which is rounded to the
+    nearest design and to fifteen random neighbours. Then parents are drawn uniformly from the ``population`` best,
+    feasibility first.
     A child differs in one column or a few: an ordinal is multiplied by one of the released factors or moves by up
     to two levels (ours, for the end), an integer moves by up to two, one of two levels changes. ``starts = 0`` is the
     released evolution alone, from random structures. No design is proposed twice.

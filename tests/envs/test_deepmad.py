@@ -130,7 +130,7 @@ def test_the_solver_conforms_and_refuses_other_environments():
         do.optimize("designopt/Ackley-v0", search="deepmad", budget=2)
 
 
-@pytest.mark.parametrize("budget", BUDGETS)
+@pytest.mark.parametrize("budget", ["R18", *(pytest.param(b, marks=pytest.mark.slow) for b in ("R34", "R50"))])
 def test_the_solver_passes_the_published_structure(budget):
     env = do.make(ID, budget=budget)
     result = do.optimize(env, search="deepmad", budget=8000, seed=0)

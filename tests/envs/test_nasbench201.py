@@ -92,7 +92,7 @@ def test_a_cell_that_the_table_lacks_is_invalid_and_has_no_truth(tmp_path):
     [
         ("c10_val_12\n1\n", "no column 'code'"),
         ("code,c10_val_12\n000123,1\n", "no column 'c10_test_200'"),
-        ("code,c10_val_12,c10_test_200\n000123,1,2\n111111,1,2\n000123,1,2\n", "line 4: .*'000123' stands in line 2 too"),
+        ("code,c10_val_12,c10_test_200\n000123,1,2\n111111,1,2\n000123,1,2\n", "line 4: .*stands in line 2 too"),
         ("code,c10_val_12,c10_test_200\n000153,1,2\n", r"line 2: architecture '000153': 1->3 has operation '5'"),
         ("code,c10_val_12,c10_test_200\n123,1,2\n", "line 2: architecture '123' has 3 digits; needed: 6"),
         ("code,c10_val_12,c10_test_200\n000123,,2\n", "line 2, column c10_val_12: '' is no finite number"),
@@ -137,7 +137,7 @@ def test_invalid_designs_are_refused_by_edge(table, design, message):
 def test_without_data_the_message_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setenv(data.VARIABLE, "")
     monkeypatch.setattr(data, "folders", lambda: [tmp_path])
-    with pytest.raises(data.DataMissing, match="designopt data add nas/nb201.csv.gz"):
+    with pytest.raises(data.DataMissing, match=r"designopt data add nas/nb201\.csv\.gz"):
         do.make(ID)
 
 
