@@ -91,7 +91,8 @@ def analyse(
         layer: K, C, Y, X (of the input, padding included), R, S, and optionally stride and type, see ``Layer``.
         mapping: text such as ``S K 1 1;T C 32 32;T R 7 7;T S 7 7;T Y' 1 1;T X' 1 1|32|S C 1 1``, or its parsed form.
         num_pes: processing elements; those that do not fill a cluster stay idle.
-        noc_bw, offchip_bw: elements a cycle, of the network on chip (per level, for MAESTRO) and to the memory.
+        noc_bw: elements a cycle on the network on chip (of each level, for MAESTRO).
+        offchip_bw: elements a cycle from and to the memory.
         model: "maestro", or "corrected".
 
     Raises:
@@ -150,7 +151,10 @@ def analyse_tables(
         runtime, macs, *rest = corrected.cost(levels, lengths, units, layer.numbers, noc_bw, offchip_bw).T
         reads, writes, sizes = tuple(rest[:3]), tuple(rest[3:6]), rest[9:15]
         l1_writes, offchip = (rest[6], rest[7], rest[8] + macs), (rest[15], rest[16])
-    accesses: list[Integers] = []
+    values: list[Any] = [runtime, macs]
     for t in range(3):
-        accesses += [reads[t], writes[t], macs, l1_writes[t]]
-    return Analysis(runtime, macs, *accesses, *(sizes[3 * k + t] for t in range(3) for k in range(2)), *offchip)
+        values += [reads[t], writes[t], macs, l1_writes[t]]
+    for t in range(3):
+        values += [sizes[t], sizes[3 + t]]
+    values += offchip
+    return Analysis(*values)

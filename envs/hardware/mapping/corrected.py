@@ -1,8 +1,8 @@
 """Counts of a mapping that a machine could not undercut: the corrected model.
 
-The same loops as MAESTRO's, but tiles partition the layer, so that every multiply-accumulate is done once; an operand is
-fetched again whenever a loop that does not move it wraps around the loops inside that do; a partial sum that leaves a
-unit before it is complete is written and read back. docs/environments/mapping.md has the equations.
+The same loops as MAESTRO's, but tiles partition the layer: every multiply-accumulate is done once; an operand is
+fetched again whenever a loop that does not move it wraps around loops inside that do; a partial sum that leaves a unit
+before it is complete is written and read back. docs/environments/mapping.md has the equations.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ RESULTS = 19
 """Runtime, MACs; L2 reads and L2 writes, L1 writes of input, filter and output; L2 and L1 sizes; off-chip elements."""
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def moves(tensor: int, dim: int, depthwise: bool) -> bool:
     """Whether a step along a dimension changes which elements of a tensor are in use; windows move over the input."""
-    return related(tensor, dim, depthwise) or (tensor == INPUT and (dim == R or dim == S))
+    return related(tensor, dim, depthwise) or (tensor == INPUT and dim in (R, S))
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def window(outputs: int, size: int, stride: int) -> int:
     """Inputs under ``outputs`` neighbouring positions of a filter of ``size``."""
     return outputs * min(stride, size) + max(size - stride, 0)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def pieces(full: int, outer: int, inner: int, sizes: Any, times: Any) -> None:
     """Fill sizes and times, (4,): the inner tiles of all outer tiles of an extent."""
     for k in range(2):
@@ -58,20 +58,20 @@ def pieces(full: int, outer: int, inner: int, sizes: Any, times: Any) -> None:
         sizes[2 * k + 1], times[2 * k + 1] = part % tile, often if part % tile > 0 else 0
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def rounds(full: int, tile: int, units: int) -> int:
     """Steps in time over an extent, ``units`` tiles at once."""
     return -(-full // (tile * units))
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def busy(full: int, tile: int, units: int) -> int:
     """Largest tile of each step, summed over the steps in time."""
     chunk = tile * units
     return (full // chunk) * tile + min(tile, full % chunk)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def covered(tensor: int, full: Any, outer: Any, inner: Any, stride: int, depthwise: bool) -> int:
     """Elements of a tensor over all tiles, each tile once; windows that overlap are loaded for each tile."""
     sizes, times = np.empty(4, np.int64), np.empty(4, np.int64)
@@ -95,7 +95,7 @@ def covered(tensor: int, full: Any, outer: Any, inner: Any, stride: int, depthwi
     return volume
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def cost(levels: Any, lengths: Any, units: Any, layer: Any, noc_bw: int, offchip_bw: int) -> Any:
     """N mappings of one layer -> (n, RESULTS); arguments as of ``maestro.cost``."""
     depth, stride, depthwise = levels.shape[1], layer[6], layer[7] == 1
@@ -122,7 +122,7 @@ def cost(levels: Any, lengths: Any, units: Any, layer: Any, noc_bw: int, offchip
             for i in range(length[level]):
                 d, size = table[level, i, DIM], table[level, i, SIZE]
                 step = min(size, table[level, i, OFFSET])
-                if d == Y or d == X:  # outputs that the inputs of a tile complete
+                if d in (Y, X):  # outputs that the inputs of a tile complete
                     outputs = max(size - layer[R if d == Y else S], 0) // stride + 1
                     step = min(outputs, max(table[level, i, OFFSET] // stride, 1))
                 tile[level, d] = min(max(step, 1), full[d] if level == 0 else tile[0, d])
@@ -149,8 +149,7 @@ def cost(levels: Any, lengths: Any, units: Any, layer: Any, noc_bw: int, offchip
         ingress = 0
         for t in range(3):
             # Between L2 and the units: all loops. Off the chip: those of the top level, a round of all units at a time.
-            near = np.int64(-1)
-            far = np.int64(-1)
+            near, far = -1, -1
             for i in range(count):
                 if moves(t, loops[i, 0], depthwise) and loops[i, 1] > 1:
                     near = i

@@ -116,11 +116,13 @@ class MappingEnv(DesignEnv):
         self.cost_model = "MAESTRO 4eb08d17" if model == "maestro" else "designopt mapping 1"
 
     def evaluate(self, designs: Array) -> Evaluation:
-        """designs: (n, 14) -> Evaluation with the metrics of the class; a tile below 1 or an unknown gene is invalid."""
+        """designs: (n, 14) -> Evaluation with the metrics of the class; a tile below 1 or unknown gene is invalid."""
         designs = np.asarray(designs, dtype=np.float64)
-        finite = np.isfinite(designs).all(axis=1)
+        finite: Any = np.isfinite(designs).all(axis=1)
         genes = np.where(finite[:, None], designs, 1).clip(-(2**40), 2**40).astype(np.int64)
-        known = finite & (genes[:, [0, WIDTH]] < len(ORDERS)).all(axis=1) & (genes[:, [1, WIDTH + 1]] < 4).all(axis=1)
+        known: Any = (
+            finite & (genes[:, [0, WIDTH]] < len(ORDERS)).all(axis=1) & (genes[:, [1, WIDTH + 1]] < 4).all(axis=1)
+        )
         known &= (genes[:, [0, 1, WIDTH, WIDTH + 1]] >= 0).all(axis=1)
         counts = [*range(2, WIDTH), *range(WIDTH + 2, 2 * WIDTH), 2 * WIDTH, 2 * WIDTH + 1]
         known &= ((genes[:, counts] >= 1) & (genes[:, counts] <= 10**6)).all(axis=1)

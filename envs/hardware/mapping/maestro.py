@@ -27,23 +27,23 @@ RESULTS = 11
 """Runtime, counted MACs; L2 reads of input and filter, L2 writes of output; L2 sizes, L1 sizes."""
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def quotient(a: int, b: int) -> int:
     """A / b, b positive, truncated toward zero."""
     return a // b if a >= 0 else -((-a) // b)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def related(tensor: int, dim: int, depthwise: bool) -> bool:
     """Whether a tensor has a dimension."""
     if tensor == INPUT:
-        return dim == C or dim == Y or dim == X
+        return dim in (C, Y, X)
     if tensor == FILTER:
-        return dim == C or dim == R or dim == S or (dim == K and not depthwise)
-    return dim == Y or dim == X or dim == (C if depthwise else K)
+        return dim in (C, R, S) or (dim == K and not depthwise)
+    return dim in (Y, X, C if depthwise else K)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def complete(levels: Any, lengths: Any, layer: Any, extents: Any) -> None:
     """Complete the directives of all levels in place: inherited, missing, and moved to the stride of the layer.
 
@@ -81,13 +81,13 @@ def complete(levels: Any, lengths: Any, layer: Any, extents: Any) -> None:
         for i in range(lengths[level]):
             d = table[i, DIM]
             window = layer[R] if d == Y else layer[S]
-            if (d == Y or d == X) and table[i, SIZE] >= window:
+            if d in (Y, X) and table[i, SIZE] >= window:
                 outputs = (table[i, SIZE] + stride - window) // stride
                 table[i, SIZE] = outputs * min(stride, window) + max(window - stride, 0)
                 table[i, OFFSET] = outputs * (window if level > 0 and window < stride else stride)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def place(table: Any, length: int, dim: int) -> int:
     """Index of the directive of a dimension, -1 when there is none."""
     for i in range(length):
@@ -96,7 +96,7 @@ def place(table: Any, length: int, dim: int) -> int:
     return -1
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def constants(table: Any, length: int, extent: Any, units: int, con: Any) -> int:
     """Fill con, (6, 8), by directive; -> how many units work at the spatial edge."""
     for i in range(length):
@@ -112,7 +112,7 @@ def constants(table: Any, length: int, extent: Any, units: int, con: Any) -> int
         con[i, OUT_M:] = con[i, :OUT_M]
     for i in range(length):
         d = table[i, DIM]
-        if d == Y or d == X:
+        if d in (Y, X):
             window = place(table, length, R if d == Y else S)
             con[i, OUT_M] = con[i, M] - con[window, M] + 1
             con[i, OUT_U] = min(table[i, OFFSET], table[i, SIZE])
@@ -127,19 +127,19 @@ def constants(table: Any, length: int, extent: Any, units: int, con: Any) -> int
                 return 1 if rest < size else (rest - size) // offset + 1
             if full <= size:
                 return 1
-            active = (full - size) // offset + 1
-            return active + (1 if (active - 1) * offset + size < full else 0)
+            active: int = (full - size) // offset + 1
+            return active + 1 if (active - 1) * offset + size < full else active
     return 1
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def set_state(state: Any, kind: int, times: int, last_partial: bool) -> None:
     """Fill state, (5,)."""
     state[KIND], state[TIMES], state[AT_EDGE], state[UNROLLED] = kind, times, 1 if kind == EDGE else 0, 0
     state[LAST_PARTIAL] = 1 if last_partial else 0
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def states_of(table: Any, length: int, extent: Any, units: int, states: Any, counts: Any) -> None:
     """Fill states, (6, 3, 5), and counts, (6,): the states that each directive goes through over its extent."""
     for i in range(length):
@@ -167,7 +167,7 @@ def states_of(table: Any, length: int, extent: Any, units: int, states: Any, cou
         counts[i] = n
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def new_data(
     tensor: int, unit: int, table: Any, length: int, con: Any, case: Any, changed: int, active: int, depthwise: bool
 ) -> int:
@@ -201,7 +201,7 @@ def new_data(
     return volume
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def sums(
     unit: int,
     outputs_only: bool,
@@ -236,7 +236,7 @@ def sums(
     return volume
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def walk(
     level: int, levels: Any, lengths: Any, extent: Any, units: Any, active: Any, con: Any, depthwise: bool, noc_bw: int,
     offchip_bw: int, states: Any, counts: Any, memo: Any, below: Any, result: Any,
@@ -332,7 +332,7 @@ def walk(
         digits[i] += 1
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def per_unit(
     tensor: int, unit: int, table: Any, length: int, con: Any, case: Any, changed: int, active: int, depthwise: bool
 ) -> int:
@@ -342,7 +342,7 @@ def per_unit(
     return new_data(tensor, unit, table, length, con, case, changed, active, depthwise)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def cost(levels: Any, lengths: Any, units: Any, layer: Any, noc_bw: int, offchip_bw: int) -> Any:
     """N mappings of one layer -> (n, RESULTS).
 
@@ -351,7 +351,8 @@ def cost(levels: Any, lengths: Any, units: Any, layer: Any, noc_bw: int, offchip
         lengths: (n, l) directives of each level.
         units: (n, l) units of each level, at least 1.
         layer: (8,) K, C, R, S, Y, X, stride, whether it is depthwise.
-        noc_bw, offchip_bw: elements a cycle.
+        noc_bw: elements a cycle on each network on chip.
+        offchip_bw: elements a cycle from and to the memory.
     """
     depth, depthwise = levels.shape[1], layer[7] == 1
     results = np.zeros((len(levels), RESULTS), np.int64)
