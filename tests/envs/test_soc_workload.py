@@ -6,7 +6,8 @@ import pytest
 import designopt as do
 from designopt import data
 from designopt.envs.hardware.soc.designs import unrolled
-from designopt.envs.hardware.soc.workload import PUBLISHED, TABLES, stereo_depth, workload_of
+from designopt.envs.hardware.soc.tables import TABLES
+from designopt.envs.hardware.soc.workload import PUBLISHED, stereo_depth, workload_of
 
 FILES = [f"archgym/farsi/{w}_database - {sheet}.csv" for w in set(PUBLISHED.values()) for sheet in TABLES.values()]
 needs_tables = pytest.mark.skipif(not all(map(data.available, FILES)), reason="FARSI's tables are not on this machine")

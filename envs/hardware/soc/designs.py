@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from designopt import Categorical, DesignSpace, Integer, Ordinal
+from designopt.envs.hardware.soc.graph import Workload
 from designopt.envs.hardware.soc.physics import AREA_SCALE, ENERGY_SCALE
 from designopt.envs.hardware.soc.system import Flags, Ints, System
-from designopt.envs.hardware.soc.workload import Workload
 from designopt.parameters import Array, Parameter
 
 NONE, CORE, ACCELERATOR = 0, 1, 2

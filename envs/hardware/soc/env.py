@@ -10,11 +10,12 @@ import numpy as np
 
 from designopt import Constraint, DesignEnv, Evaluation, Objective
 from designopt.envs.hardware.soc.designs import Coding
+from designopt.envs.hardware.soc.graph import Workload
 from designopt.envs.hardware.soc.moves import moves, smallest
 from designopt.envs.hardware.soc.physics import Cost, costs, farsi_costs
 from designopt.envs.hardware.soc.simulation import MODELS, Model, Outcome, run
 from designopt.envs.hardware.soc.system import System
-from designopt.envs.hardware.soc.workload import LATENCY_BUDGETS, Workload, workload_of
+from designopt.envs.hardware.soc.workload import LATENCY_BUDGETS, workload_of
 from designopt.parameters import Array, suggest
 
 Goal = Literal["latency", "energy", "edp", "budget", "pareto"]

@@ -13,9 +13,9 @@ import numpy as np
 from designopt.parameters import Array
 
 if TYPE_CHECKING:
+    from designopt.envs.hardware.soc.graph import Workload
     from designopt.envs.hardware.soc.simulation import Outcome
     from designopt.envs.hardware.soc.system import System
-    from designopt.envs.hardware.soc.workload import Workload
 
 FARSI_GRANULE = 1_048_576
 """Bytes: FARSI rounds the area of a memory up to these."""

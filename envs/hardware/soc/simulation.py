@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from designopt.envs.hardware.soc.graph import Workload
 from designopt.envs.hardware.soc.physics import costs, farsi_costs
 from designopt.envs.hardware.soc.system import System
-from designopt.envs.hardware.soc.workload import Workload, workload_of
+from designopt.envs.hardware.soc.workload import workload_of
 from designopt.parameters import Array, suggest
 
 Model = Literal["farsi", "corrected"]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from designopt.envs.hardware.soc import physics
-from designopt.envs.hardware.soc.workload import SPELLINGS, Workload
+from designopt.envs.hardware.soc.graph import SPELLINGS, Workload
 from designopt.parameters import Array, suggest
 
 Ints = NDArray[np.int64]
