@@ -122,7 +122,9 @@ class NASBench201(DesignEnv):
         metrics = {name: values[numbers] for name, values in self._metrics.items()}
         objectives = [self._accuracy[numbers]]
         objectives += [metrics["latency_ms"]] if len(self.objectives) == 2 else []
-        constraints = (metrics["latency_ms"] - self.max_latency_ms)[:, None] if self.constraints else None
+        constraints = np.empty((len(numbers), 0))
+        if self.max_latency_ms is not None:
+            constraints = (metrics["latency_ms"] - self.max_latency_ms)[:, None]
         absent = np.isnan(objectives[0])
         if not absent.any():
             return Evaluation(np.stack(objectives, axis=1), constraints, metrics)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import designopt as do
+from designopt import data
 
 
 def here(id):

@@ -75,6 +75,12 @@ def test_resume(tmp_path):
     assert len(result.designs) == 80
 
 
+def test_nasbench():
+    regret = load("nasbench.py")(budget=60)
+    assert set(regret) == {"random", "regularised_evolution"}
+    assert all(0 <= value < 30 for value in regret.values())
+
+
 def test_systolic():
     result, small = load("systolic.py")(budget=200)
     assert 1 <= result.best_value / 2403102729.015853 < 3
