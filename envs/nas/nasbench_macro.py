@@ -70,12 +70,12 @@ class NASBenchMacro(DesignEnv):
         numbers = self._table.numbers(designs)
         metrics = {name: values[numbers] for name, values in self._metrics.items()}
         accuracy = self._accuracy[numbers]
-        errors = [f"architecture {codes_of(designs[i : i + 1])[0]} is not in the table" if absent else ""
-                  for i, absent in enumerate(np.isnan(accuracy))] if np.isnan(accuracy).any() else None  # fmt: skip
-        status = np.where(np.isnan(accuracy), "invalid", "ok")
-        return Evaluation(
-            accuracy[:, None], None, metrics, status=status, errors=None if errors is None else np.array(errors, object)
-        )
+        absent = np.isnan(accuracy)
+        errors = np.full(len(numbers), "", dtype=object)
+        for row in np.flatnonzero(absent):
+            errors[row] = f"architecture {codes_of(designs[row : row + 1])[0]} is not in the table"
+        status = np.where(absent, "invalid", "ok")
+        return Evaluation(accuracy[:, None], metrics=metrics, status=status, errors=errors)
 
     def truth(self, designs: ArrayLike) -> Array:
         """designs: (n, 8) -> (n,) mean accuracy over the truth columns, to judge what a search found; NaN if absent."""

@@ -133,7 +133,7 @@ class DeepMADSearch(Searcher):
         for _ in range(self.config.starts):
             start = self.rng.random(d)
             scale = max(abs(float(self._values(start[None])[0, 0])), 1e-9)
-            found = minimize(
+            found = minimize(  # type: ignore[call-overload]  # the stubs know no default arguments of a callable
                 lambda u, scale=scale: self._values(u[None])[0, 0] / scale,
                 start,
                 jac=lambda u, scale=scale: self._slopes(u)[0] / scale,
@@ -195,4 +195,4 @@ class DeepMADSearch(Searcher):
             return p.values[min(max(level, 0), len(p.values) - 1)]
         if isinstance(p, Integer):
             return float(value + STEPS[self.rng.integers(len(STEPS))])
-        return float(self.space.sample(1, self.rng)[0, self._parameters.index(p)])  # type: ignore[arg-type]
+        return float(self.space.sample(1, self.rng)[0, list(self.space.parameters.values()).index(p)])  # type: ignore[arg-type]
