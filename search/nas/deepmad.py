@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 
-from designopt import Evaluation, Integer, Ordinal, Searcher, tunable
+from designopt import Evaluation, Integer, Ordinal, Real, Searcher, tunable
 from designopt.env import DesignEnv
 from designopt.parameters import Array
 from designopt.search.seen import Seen
@@ -195,4 +195,4 @@ class DeepMADSearch(Searcher):
             return p.values[min(max(level, 0), len(p.values) - 1)]
         if isinstance(p, Integer):
             return float(value + STEPS[self.rng.integers(len(STEPS))])
-        return float(self.space.sample(1, self.rng)[0, list(self.space.parameters.values()).index(p)])  # type: ignore[arg-type]
+        return float(self.rng.uniform(p.low, p.high)) if isinstance(p, Real) else value

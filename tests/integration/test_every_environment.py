@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import designopt as do
-from designopt import data
 
 
 def here(id):
