@@ -402,6 +402,11 @@ def test_an_accelerator_runs_only_the_task_in_its_name():
         simulate(system(FORK, i=ip(lib="a_IP0_4_8"), place={"c": "i"}), FORK)
 
 
+def test_a_workload_must_be_given_or_named():
+    with pytest.raises(ValueError, match="it names no workload; give one"):
+        simulate(system(FORK))
+
+
 def test_an_unknown_model_is_refused():
     with pytest.raises(ValueError, match="model = 'farsy'; did you mean 'farsi'"):
         simulate(system(FORK), FORK, model="farsy")

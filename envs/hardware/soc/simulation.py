@@ -125,6 +125,8 @@ def simulate(
     if model not in MODELS:
         raise ValueError(f"model = {model!r}; {suggest(model, MODELS)}")
     name = str(description.get("workload", ""))
+    if workload is None and not name:
+        raise ValueError("description: it names no workload; give one")
     graph = workload_of(name if workload is None else workload, name)
     system = System.of(description, graph)
     outcome = run(graph, system, model, fifo)
