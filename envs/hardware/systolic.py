@@ -7,14 +7,15 @@ problem" (energies, 45 nm); [Kao2020] ICCAD, GAMMA (areas).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from os import PathLike
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from designopt import Categorical, Constraint, DesignEnv, DesignSpace, Evaluation, Objective, Ordinal, Reference
-from designopt.envs.hardware.layers import Integers, layer_table
+from designopt.envs.hardware.layers import COLUMNS, Integers, LayerTable, layer_table
+from designopt.envs.hardware.simulators.tool import Tool
 from designopt.envs.hardware.systolic_counts import Counts, count
 from designopt.envs.hardware.systolic_optima import OPTIMA
 from designopt.parameters import Array, suggest
@@ -62,6 +63,8 @@ class SystolicArray(DesignEnv):
             ``designopt.envs.hardware.layers.layer_table``.
         goal: "latency", "energy", "edp" (energy times latency), or "pareto" for latency and energy at once.
         area_budget_mm2: of the array and its SRAMs.
+        simulator, tool: "scalesim" runs SCALE-Sim itself for cycles and SRAM accesses, see
+            docs/environments/simulators.md.
         render_mode: None or "ansi".
 
     Raises:
@@ -85,6 +88,8 @@ class SystolicArray(DesignEnv):
         layers: str | PathLike[str] | Iterable[Mapping[str, Any]] = "resnet18",
         goal: str = "latency",
         area_budget_mm2: float = 2.0,
+        simulator: Literal["scalesim"] | None = None,
+        tool: Tool | None = None,
         render_mode: str | None = None,
     ) -> None:
         super().__init__(render_mode)
@@ -92,13 +97,21 @@ class SystolicArray(DesignEnv):
             raise ValueError(f"goal = {goal!r}; {suggest(goal, GOALS)}")
         if not (np.isfinite(area_budget_mm2) and area_budget_mm2 > 0):
             raise ValueError(f"area_budget_mm2 = {area_budget_mm2}; it must be positive")
+        if simulator not in (None, "scalesim"):
+            raise ValueError(f"simulator = {simulator!r}; {suggest(simulator, ['scalesim'])}")
+        if simulator and tool is None:
+            raise ValueError("simulator = 'scalesim' needs its tool")
+        self.tool = tool if simulator else None
+        if self.tool is not None:
+            self.cost_model = f"SCALE-Sim, {self.tool.version}; off-chip traffic, energy and area: designopt 1"
         self.layers = layer_table(layers)
         self.workload = str(layers) if isinstance(layers, str | PathLike) else "own layers"
         self._outputs = int((self.layers.pixels * self.layers.num_filters * self.layers.repeat).sum())
         self.goal = goal
         self.area_budget_mm2 = area_budget_mm2
         self.objectives = GOALS[goal]
-        known = OPTIMA.get((layers, goal)) if isinstance(layers, str) and area_budget_mm2 == 2.0 else None
+        published = isinstance(layers, str) and area_budget_mm2 == 2.0 and not simulator
+        known = OPTIMA.get((str(layers), goal)) if published else None
         self.reference = None if known is None else Reference("enumeration of all designs", *known)
 
     def evaluate(self, designs: Array) -> Evaluation:
@@ -134,7 +147,29 @@ class SystolicArray(DesignEnv):
     def counts(self, designs: Array) -> Counts:
         """designs: (n, 7) -> counts of one run of each layer of ``self.layers``, (n, L)."""
         *knobs, _ = np.asarray(designs, dtype=np.int64).T
-        return count(self.layers, *knobs)
+        return self._count(self.layers, *knobs)
+
+    def _count(self, layers: LayerTable, *knobs: Integers) -> Counts:
+        counts = count(layers, *knobs)
+        if self.tool is None:
+            return counts
+        from designopt.envs.hardware.simulators import scalesim
+
+        reports = [
+            [
+                scalesim.run(
+                    self.tool, {column: int(getattr(layers, column)[i]) for column in COLUMNS}, int(rows), int(columns),
+                    ("ws", "os", "is")[flow], (int(ifmap_kb), int(filter_kb), int(ofmap_kb)),
+                )
+                for i in range(len(layers))
+            ]
+            for rows, columns, flow, ifmap_kb, filter_kb, ofmap_kb in zip(*knobs, strict=True)
+        ]  # fmt: skip
+        measured = {
+            field.name: np.array([[getattr(report, field.name) for report in row] for row in reports], dtype=np.int64)
+            for field in fields(scalesim.Report)
+        }
+        return replace(counts, **measured)
 
     def _totals(self, designs: Integers) -> dict[str, Integers]:
         """(n, 7) -> name -> (n,), sums over layers. Integers, so that the order of summation does not matter."""
@@ -145,7 +180,7 @@ class SystolicArray(DesignEnv):
         for start in range(0, len(designs), step):
             rows = slice(start, start + step)
             *knobs, bandwidth = designs[rows].T
-            counts = count(layers, *knobs)
+            counts = self._count(layers, *knobs)
             for name in names:
                 totals[name][rows] = getattr(counts, name) @ layers.repeat
             moved = counts.dram_ifmap_reads + counts.dram_filter_reads + counts.dram_sum_reads + counts.dram_writes

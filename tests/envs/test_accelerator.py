@@ -179,6 +179,16 @@ def test_pads_too_small_for_a_filter_row_are_infeasible_by_what_is_missing():
     assert np.isfinite(short.objectives).all()
 
 
+def test_what_is_beyond_the_space_is_graded_or_invalid():
+    env = DNNAccelerator()
+    designs = np.repeat(baseline(), 5, axis=0)
+    designs[0, 0], designs[1, 0], designs[2, 0], designs[3, 2], designs[4, 3] = 100, 3, np.nan, 7, 0
+    evaluation = env.evaluate(designs)
+    assert evaluation.constraints[:2, 1].tolist() == [2, 11]
+    assert evaluation.status.tolist() == ["ok", "ok", "invalid", "invalid", "invalid"]
+    assert evaluation.errors[4] == "a size below 1, or an unknown class"
+
+
 def test_a_network_costs_the_sum_of_its_layers_and_repeats():
     layers = [conv(9, 9, 3, 3, 4, 8, 1), conv(7, 7, 1, 1, 8, 5, 2, repeat=3)]
     designs = DNNAccelerator.design_space.sample(30, seed=1)

@@ -11,10 +11,12 @@ from os import PathLike
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from designopt import Categorical, Constraint, DesignEnv, DesignSpace, Evaluation, Objective, Ordinal
 from designopt.envs.hardware.accelerator import technology
 from designopt.envs.hardware.layers import layer_table
+from designopt.envs.hardware.simulators.tool import Tool
 from designopt.parameters import Array, Parameter, suggest
 
 BITS = [2**k for k in range(1, 17)]
@@ -71,7 +73,8 @@ class DNNAccelerator(DesignEnv):
     Metrics, sums over layers: ``energy_uj``, ``latency_cycles``, ``area_mm2``, ``edp``, ``macs``, ``dram_reads``,
     ``dram_writes``, ``buffer_reads``, ``buffer_writes`` (words of 16 bits), ``utilization`` of the elements.
 
-    Constraint: ``memory`` (words by which the smallest tile exceeds the memories, the worst layer).
+    Constraints: ``memory`` (words by which the smallest tile exceeds the memories, the worst layer), ``array`` (elements
+    left over by the columns). Values beyond the space are evaluated where they mean anything.
 
     Args:
         layers: as ``designopt.envs.hardware.layers.layer_table``.
@@ -80,6 +83,8 @@ class DNNAccelerator(DesignEnv):
         dram_bandwidth: words of 16 bits a cycle.
         compat: "archgym" for its cost, to be minimised: max((x - target) / target, 0), or the sum of the three plus
             0.001 for "joint"; 1e-5 in place of 0, and 500 a metric for a design that cannot hold a tile.
+        simulator, tool: "zigzag" searches each layer's mapping with ZigZag itself (extra ``simulators``), see
+            docs/environments/simulators.md; a minute or more a design, and words of the buffer and the DRAM are NaN.
         render_mode: None or "ansi".
 
     Raises:
@@ -102,7 +107,7 @@ class DNNAccelerator(DesignEnv):
         buffer_read_bandwidth=Ordinal(WIDTHS),
         buffer_write_bandwidth=Ordinal(WIDTHS),
     )
-    constraints = (Constraint("memory", unit="words"),)
+    constraints = (Constraint("memory", unit="words"), Constraint("array"))
     cost_model = "designopt row-stationary nest analysis 1"
 
     def __init__(
@@ -112,6 +117,8 @@ class DNNAccelerator(DesignEnv):
         dense: bool = False,
         dram_bandwidth: float = 4.0,
         compat: Literal["archgym"] | None = None,
+        simulator: Literal["zigzag"] | None = None,
+        tool: Tool | None = None,
         render_mode: str | None = None,
     ) -> None:
         super().__init__(render_mode)
@@ -122,6 +129,14 @@ class DNNAccelerator(DesignEnv):
             raise ValueError(f"goal = {goal!r}; {suggest(goal, goals)}")
         if not (np.isfinite(dram_bandwidth) and dram_bandwidth > 0):
             raise ValueError(f"dram_bandwidth = {dram_bandwidth}; it must be positive")
+        if simulator not in (None, "zigzag"):
+            raise ValueError(f"simulator = {simulator!r}; {suggest(simulator, ['zigzag'])}")
+        self.tool = tool if simulator else None
+        if simulator:
+            from designopt.envs.hardware.simulators import zigzag
+
+            self.tool = tool or zigzag.tool()
+            self.cost_model = f"ZigZag, {self.tool.version}; energies, area and feasibility: designopt 1"
         self.goal, self.compat, self.dram_bandwidth = goal, compat, float(dram_bandwidth)
         self.workload = str(layers) if isinstance(layers, str | PathLike) else "own layers"
         table = layer_table(layers)
@@ -138,9 +153,13 @@ class DNNAccelerator(DesignEnv):
         self.objectives = (Objective("cost"),) if compat else GOALS[goal]
 
     def evaluate(self, designs: Array) -> Evaluation:
-        """designs: (n, 26) -> objectives (n, 1 or 3), constraints (n, 1) and the metrics of the class."""
-        designs = np.asarray(designs, dtype=np.float64)
+        """designs: (n, 26) -> objectives (n, 1 or 3), constraints (n, 2) and the metrics of the class."""
+        given = np.asarray(designs, dtype=np.float64)
+        known = self._known(given)
+        designs = np.where(known[:, None], given, self.design_space.encode([BASELINE]))
         layers = self.counts(designs)
+        if self.tool is not None:
+            layers |= self._measured(designs)
         total = {name: value @ self.repeat for name, value in layers.items()}
         area = self.area_mm2(designs)
         cycles = np.ceil(total["cycles"])
@@ -155,7 +174,35 @@ class DNNAccelerator(DesignEnv):
         }
         short = layers["words_short"].max(axis=1, initial=0)
         columns = [self._cost(metrics, short > 0)] if self.compat else [metrics.pop(o.name) for o in self.objectives]
-        return Evaluation(np.stack(columns, axis=1), short[:, None], metrics)
+        left = np.where(designs[:, 0] < designs[:, 1], designs[:, 1] - designs[:, 0], designs[:, 0] % designs[:, 1])
+        values = np.where(known[:, None], np.stack([*columns, short, left], axis=1), np.nan)
+        errors = np.where(known, "", "a size below 1, or an unknown class").astype(object)
+        return Evaluation(values[:, : len(columns)], values[:, len(columns) :], metrics, errors=errors)
+
+    def _known(self, designs: Array) -> NDArray[np.bool_]:
+        """(n, d) -> (n,) whether every number is at least 1 and every class one of ``technology.CLASSES``."""
+        kinds = np.array([isinstance(p, Categorical) for p in self.design_space.parameters.values()])
+        least, most = np.where(kinds, 0, 1), np.where(kinds, len(technology.CLASSES) - 1, 2**30)
+        return np.asarray(((designs >= least) & (designs <= most)).all(axis=1))
+
+    def _measured(self, designs: Array) -> dict[str, Array]:
+        """designs: (n, 26) -> cycles and energy (n, L) of each layer by ZigZag; words are not taken from it."""
+        from designopt.envs.hardware.accelerator import zigzag_files
+        from designopt.envs.hardware.simulators import zigzag
+
+        assert self.tool is not None
+        found = np.empty((2, len(designs), len(self.sizes)))
+        for i, design in enumerate(designs):
+            knobs = {name: int(value) for name, value in zip(self.design_space.parameters, design, strict=True)}
+            text = zigzag_files.accelerator(knobs, self.dram_bandwidth)
+            for j, sizes in enumerate(self.sizes):
+                layer = dict(zip(("K", "C", "OY", "OX", "FY", "FX", "stride"), sizes.tolist(), strict=False))
+                spatial = zigzag_files.spatial(layer, knobs["num_pes"] // knobs["mesh_x"], knobs["mesh_x"])
+                report = zigzag.run(self.tool, layer, text, spatial, bits=(16, 16, 16), opt="latency", lpf_limit=4)
+                found[:, i, j] = report.latency_cycles, report.energy_pj
+        unknown = np.full(found.shape[1:], np.nan)
+        words = dict.fromkeys(("dram_reads", "dram_writes", "buffer_reads", "buffer_writes"), unknown)
+        return {"cycles": found[0], "energy_pj": found[1], **words}
 
     def counts(self, designs: Array) -> dict[str, Array]:
         """designs: (n, 26) -> name -> (n, L), one run of each layer; the names are ``nest.FIELDS``."""
@@ -164,7 +211,7 @@ class DNNAccelerator(DesignEnv):
         x = self._columns(designs)
         bandwidths = [f"{m}_{w}_bandwidth" for m in ("ifmap", "psum", "weights", "buffer") for w in ("read", "write")]
         depths = [x["ifmap_depth"], x["psum_depth"], x["weights_depth"], 4 * x["buffer_depth"]]
-        hardware = [x["num_pes"] // x["mesh_x"], x["mesh_x"], *depths, *(x[name] for name in bandwidths)]
+        hardware = [np.maximum(x["num_pes"] // x["mesh_x"], 1), x["mesh_x"], *depths, *(x[name] for name in bandwidths)]
         pads = [
             technology.access_pj(x[f"{p}_class"], x[f"{p}_depth"].astype(float), x[f"{p}_block"].astype(float))
             for p in ("ifmap", "psum", "weights")

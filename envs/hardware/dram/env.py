@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from designopt import Categorical, Constraint, DesignEnv, DesignSpace, Evaluatio
 from designopt.envs.hardware.dram.energy import energy_pj
 from designopt.envs.hardware.dram.memory import Memory, memory_named
 from designopt.envs.hardware.dram.workloads import load_workload
+from designopt.envs.hardware.simulators.tool import Tool
 from designopt.parameters import Array, Parameter, suggest
 
 Goal = Literal["latency", "power", "energy", "edp", "joint", "raw"]
@@ -112,6 +114,8 @@ class DRAMController(DesignEnv):
         requests, seed: length and seed of a generated workload.
         wrap_addresses: ignore address bits beyond the memory instead of refusing them.
         memoise: remember results, by ``canonical`` design, between calls.
+        simulator, tool, resources: "dramsys" runs DRAMSys itself, see docs/environments/simulators.md; the metrics are
+            then ``time_ns``, ``energy_pj`` and ``power_mw``, the last two NaN where the tool prints none.
         render_mode: None or "ansi".
 
     Raises:
@@ -135,9 +139,18 @@ class DRAMController(DesignEnv):
         seed: int = 0,
         wrap_addresses: bool = False,
         memoise: bool = True,
+        simulator: Literal["dramsys"] | None = None,
+        tool: Tool | None = None,
+        resources: Mapping[str, str] | None = None,
         render_mode: str | None = None,
     ) -> None:
         super().__init__(render_mode)
+        if simulator is not None:
+            _allowed("simulator", simulator, ("dramsys",))
+            if tool is None or not {"memspec", "addressmapping", "simconfig"} <= set(resources or ()):
+                raise ValueError("simulator = 'dramsys' needs tool, and resources memspec, addressmapping, simconfig")
+            self.cost_model = f"DRAMSys, {tool.version}"
+        self.simulator, self.tool, self.resources = simulator, tool, dict(resources or {})
         _allowed("goal", goal, ("latency", "power", "energy", "edp", "joint", "raw"))
         _allowed("ranges", ranges, _RANGES)
         if compat is not None:
@@ -202,6 +215,8 @@ class DRAMController(DesignEnv):
 
     def outcome(self, designs: NDArray[np.int64]) -> dict[str, Array]:
         """designs: (n, 10) integers, also beyond the ranges of the space -> the metrics, each (n,)."""
+        if self.tool is not None:
+            return self._measured(designs)
         from designopt.envs.hardware.dram.controller import COUNTS
 
         counts = self._counts(canonical(designs, read_only=not self.trace.writes.any()))
@@ -214,6 +229,21 @@ class DRAMController(DesignEnv):
             "power_mw": energy / (named["window"] * clock_ns),
             **{name: named[name] for name in COUNTS[3:]},
         }
+
+    def _measured(self, designs: NDArray[np.int64]) -> dict[str, Array]:
+        """designs: (n, 10) -> what DRAMSys reports of them."""
+        from designopt.envs.hardware.simulators import dramsys
+
+        assert self.tool is not None
+        trace = "".join(
+            f"{cycle}:\t{'write' if write else 'read'}\t{address:#x}\n"
+            for cycle, write, address in zip(self.trace.cycles, self.trace.writes, self.trace.addresses, strict=True)
+        )
+        clock_mhz = 1e6 / self.player_ps
+        knobs = self.design_space.decode(designs.astype(np.float64))
+        reports = [dramsys.run(self.tool, each, trace, clock_mhz, self.resources) for each in knobs]
+        names = ("time_ns", "energy_pj", "power_mw")
+        return {name: np.array([getattr(report, name) for report in reports], dtype=float) for name in names}
 
     def _counts(self, designs: NDArray[np.int64]) -> NDArray[np.int64]:
         """designs: (n, 10), canonical -> (n, 8) ``controller.COUNTS``; each distinct design is simulated once."""
