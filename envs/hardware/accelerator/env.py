@@ -73,8 +73,8 @@ class DNNAccelerator(DesignEnv):
     Metrics, sums over layers: ``energy_uj``, ``latency_cycles``, ``area_mm2``, ``edp``, ``macs``, ``dram_reads``,
     ``dram_writes``, ``buffer_reads``, ``buffer_writes`` (words of 16 bits), ``utilization`` of the elements.
 
-    Constraints: ``memory`` (words by which the smallest tile exceeds the memories, the worst layer), ``array`` (elements
-    left over by the columns). Values beyond the space are evaluated where they mean anything.
+    Constraints: ``memory`` (words by which the smallest tile exceeds the memories, the worst layer) and ``array``
+    (elements left over by the columns). Values beyond the space are evaluated where they mean anything.
 
     Args:
         layers: as ``designopt.envs.hardware.layers.layer_table``.
