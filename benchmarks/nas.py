@@ -182,8 +182,8 @@ def main() -> None:
     methods = [m for m, (backend, _) in DIFFERENTIABLE.items() if backend in known]
     methods += [m for m, backend in BLACK_BOX.items() if backend in known] + list(FREE)
     end = time.monotonic() + (0 if arguments.summary else arguments.seconds)
-    open_runs = [k for k in itertools.product(range(arguments.seeds), arguments.tasks, methods)]
-    open_runs = [(t, m, s) for s, t, m in open_runs if (t, m, s) not in done]
+    every = itertools.product(range(arguments.seeds), arguments.tasks, methods)
+    open_runs = [(t, m, s) for s, t, m in every if (t, m, s) not in done]
     for i, (task, method, seed) in enumerate(open_runs):
         if time.monotonic() >= end:
             print(f"{len(open_runs) - i} of {len(open_runs)} runs to go")

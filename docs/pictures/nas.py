@@ -25,7 +25,7 @@ SEARCHES = [
 
 def path(kind: type[DARTSSearch] | type[RARTSSearch], settings: dict[str, object], steps: int) -> np.ndarray:
     """(steps + 1, 2) a and w after every step."""
-    search = kind(do.make("designopt/BilevelToy-v0"), kind.Config(lr=0.1, lr_alpha=0.1, **settings))
+    search = kind(do.make("designopt/BilevelToy-v0"), kind.Config(**settings))
     batch = search.losses.validation
     points = [search.design()]
     for _ in range(steps):
@@ -36,7 +36,7 @@ def path(kind: type[DARTSSearch] | type[RARTSSearch], settings: dict[str, object
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4))
 for name, kind, settings in SEARCHES:
-    points = path(kind, settings, 3000)
+    points = path(kind, settings, 20000)
     left.plot(*points.T, label=name, lw=1.5)
     left.plot(*points[-1], "o", color=left.lines[-1].get_color(), ms=5)
     right.loglog(np.arange(1, len(points)), np.abs(points[1:, 0] - 1), color=left.lines[-2].get_color(), lw=1.5)

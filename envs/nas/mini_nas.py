@@ -192,8 +192,18 @@ def canonical(code: tuple[int, ...]) -> tuple[int, ...]:
 
 @cache
 def load_table(dataset: str, space: str) -> dict[tuple[int, ...], list[tuple[float, float, float]]]:
-    """Canonical code -> trainings by seed: validation and test accuracy (%), CPU seconds."""
-    text = (files("designopt.envs.nas") / "tables" / f"mini_{dataset}_{space}.csv").read_text()
+    """Canonical code -> trainings by seed: validation and test accuracy (%), CPU seconds.
+
+    Raises:
+        ValueError: the table has not been made.
+    """
+    file = files("designopt.envs.nas") / "tables" / f"mini_{dataset}_{space}.csv"
+    if not file.is_file():
+        raise ValueError(
+            f"MiniNAS has no table of dataset = {dataset!r}, space = {space!r} yet; benchmarks/mini_nas_truth.py makes "
+            "it, and train=True does without"
+        )
+    text = file.read_text()
     table: dict[tuple[int, ...], list[tuple[float, float, float]]] = {}
     for row in csv.DictReader(text.splitlines()):
         key = tuple(map(int, row["code"]))
