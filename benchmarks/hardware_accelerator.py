@@ -110,8 +110,8 @@ def main():
                 "## Eyeriss on AlexNet's five layers",
                 "",
                 f"{latency:,.0f} cycles, {energy:,.0f} uJ, {area:.2f} mm2, {used:.0%} of the elements at work. "
-                "ArchGym's baseline, from Timeloop and Accelergy with tables of other technology: 7,885,704 cycles, 29,206, 2.03 "
-                "mm2. They are not fitted to each other.",
+                "ArchGym's baseline, from Timeloop and Accelergy with tables of other technology: 7,885,704 cycles, "
+                "29,206, 2.03 mm2. They are not fitted to each other.",
                 "",
                 f"Command: `OMP_NUM_THREADS=1 python benchmarks/hardware_accelerator.py`. Versions: {library}.",
                 "",
