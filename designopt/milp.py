@@ -78,7 +78,7 @@ def solve(
         problem: what to minimise.
         seconds: wall-clock limit.
         gap: relative difference of cost and bound at which to stop.
-        start: (n,) a feasible solution to begin from.
+        start: (n,) a feasible solution to begin from; NaN where HiGHS shall complete it.
         presolve: simplify first. HiGHS does not look at its clock there, and strengthening rows with coefficients of
             very different sizes may not end: off for networks.
     """
@@ -89,9 +89,8 @@ def solve(
         highs.setOptionValue("time_limit", max(seconds, 0.01))
     load(highs, problem)
     if start is not None:
-        known = highspy.HighsSolution()
-        known.col_value = list(start)
-        highs.setSolution(known)
+        known = np.flatnonzero(~np.isnan(start)).astype(np.int32)
+        highs.setSolution(len(known), known, start[known])
     incumbents: list[Array] = []
     mixed = bool(problem.integer.any())
     if mixed:

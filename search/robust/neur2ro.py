@@ -3,17 +3,20 @@
 Reference: [Dumouchelle2024] Neur2RO: Neural two-stage robust optimization, ICLR. As published: the set network,
 the arg-max main problem with real recourse under the scenario that the network calls worst, the loop, its termination.
 Different: the repair term has the sign that the second stage has; every visited design is evaluated exactly and the
-best of them is the answer; the adversary may be exact.
+best of them is the answer; the adversary may be exact. As published it ends when a scenario comes again; within a time
+limit it dismisses that design and goes on.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import torch
+from scipy import sparse
 
 from designopt import Categorical, DesignEnv, Integer, Real, tunable
 from designopt.milp import INFINITY, MILP, solve
@@ -44,8 +47,8 @@ class Neur2ROSearch(RobustSearch):
         adversary: str = tunable("exact", Categorical(ADVERSARIES), "who finds the next scenario")
         residual: bool = tunable(False, Categorical([False, True]), "learn what the relaxed recourse misses")
         polish: bool = tunable(False, Categorical([False, True]), "end with a descent on exact worst cases")
-        iterations: int = tunable(20, Integer(1, 100), "scenarios at most")
-        main_seconds: float = tunable(3.0, Real(0.5, 60.0, log=True), "limit of one main problem")
+        iterations: int = tunable(100, Integer(1, 1000, log=True), "main problems at most")
+        main_seconds: float = tunable(3.0, Real(0.5, 60.0, log=True), "limit of one main problem; doubled when it finds nothing")
         polish_seconds: float = tunable(5.0, Real(0.5, 60.0, log=True), "limit of the descent")
         weights: str = ""
 
@@ -59,15 +62,23 @@ class Neur2ROSearch(RobustSearch):
         n = len(model.first.c)
         screen = Screen(n, self.problem.uncertainty.dim)
         scenarios: list[Array] = []
+        dismissed: list[Array] = []
+        main_seconds = self.config.main_seconds
         for _ in range(self.config.iterations):
             if self.seconds_left(np.inf) <= 0:
                 break
-            main = self._main(self.env, model, network, features, scenarios)
-            seconds = self.seconds_left(self.config.main_seconds)
-            answer = solve(main, seconds=seconds, gap=1e-3, presolve=not scenarios)
+            main = without(self._main(self.env, model, network, features, scenarios), dismissed)
+            seconds = self.seconds_left(main_seconds)
+            start = np.full(len(main.cost), np.nan)
+            if self.best is not None and not dismissed:
+                start[:n] = self.best
+            answer = solve(main, seconds=seconds, gap=1e-3, start=start, presolve=not scenarios)
             if answer.values is None:
                 self.note("main problem without a solution")
-                break
+                if answer.optimal:
+                    break
+                main_seconds *= 2
+                continue
             x = np.round(answer.values[:n])
             _, high, exact = self.worst_loss(x)
             bound = self.problem.second_stage(x, exact).bound
@@ -79,7 +90,10 @@ class Neur2ROSearch(RobustSearch):
             yield x
             if any(np.abs(scenario - old).sum() < 1e-3 for old in scenarios):
                 if self.config.adversary != "hybrid" or any(np.abs(exact - old).sum() < 1e-3 for old in scenarios):
-                    break
+                    if np.isinf(self.seconds_left(np.inf)):
+                        break
+                    dismissed.append(x)
+                    continue
                 scenario = exact
             scenarios.append(scenario)
         if self.config.polish and self.best is not None:
@@ -158,6 +172,21 @@ def residual_main(
             columns = np.append(output.columns, extra)
             programme.row(columns, np.append(-output.coefficients[0], 1.0), float(output.constant[0]), INFINITY)
     return programme.build()
+
+
+def without(main: MILP, designs: list[Array]) -> MILP:
+    """The main problem, whose first columns are a binary design, with those designs (n,) cut off."""
+    if not designs:
+        return main
+    x = np.stack(designs)
+    cuts = np.zeros((len(x), len(main.cost)))
+    cuts[:, : x.shape[1]] = np.where(x > 0.5, -1.0, 1.0)
+    return dataclasses.replace(
+        main,
+        A=sparse.vstack([sparse.csr_matrix(main.A), sparse.csr_matrix(cuts)]).tocsr(),
+        row_lower=np.append(main.row_lower, 1.0 - x.sum(axis=1)),
+        row_upper=np.append(main.row_upper, np.full(len(x), INFINITY)),
+    )
 
 
 def predict(network: ValueNetwork, features: Array, x: Array, scenarios: Array) -> Array:
