@@ -28,7 +28,7 @@ COLOURS = (
     style.FEASIBLE,
     "#CC79A7",
     "#F0E442",
-    "#000000",
+    "#999999",
 )
 PANELS, LINES = 12, 8
 """Groups and choices that the trajectories show at most; those choices that weigh most at the end."""
@@ -99,7 +99,8 @@ def alpha_trajectories(result: Result) -> Any:
             told.add(text)
     cut = f", {len(shown)} of {len(panels)} groups" if len(panels) > len(shown) else ""
     look = style.layout(result, f"softmax of alpha against epochs{cut}")
-    figure.update_layout(**look | {"height": 200 + 200 * height})
+    figure.update_layout(**look | {"height": 200 + 200 * height, "margin": {"t": 96}})
+    figure.update_annotations(font={"size": 12})
     figure.update_xaxes(title="epoch", row=height)
     figure.update_yaxes(rangemode="tozero")
     return figure.update_yaxes(title="weight", col=1)

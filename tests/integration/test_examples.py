@@ -93,6 +93,12 @@ def test_soc():
     assert small.best is not None
 
 
+def test_sharpdarts(tmp_path):
+    result = load("sharpdarts.py")(epochs=1, budget=1, folder=tmp_path)
+    assert result.best_value > 20  # chance: 10
+    assert "Weights of operations" in (tmp_path / "sharpdarts.html").read_text()
+
+
 def test_proxy_model():
     evaluation, result, confirmed = load("proxy_model.py")(known=200, budget=100)
     assert len(result.designs) == 100
