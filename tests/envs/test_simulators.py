@@ -231,6 +231,27 @@ def test_maestro_gets_its_mapping_and_is_read_by_name(stub):
     assert len(report.accesses) == 18
 
 
+def test_maestro_behind_its_environment(stub):
+    code = f"text = {maestro_report()!r}\n" + (
+        "pes = next(a for a in sys.argv if a.startswith('--num_pes=')).split('=')[1]\n"
+        "mapping = open('mapping.m').read()\n"
+        "assert mapping.count('Map(') == 12 and 'Cluster(4, P);' in mapping\n"
+        "open('mapping.csv', 'w').write(text.replace('1234', pes))"
+    )
+    tool = Tool(stub(code))
+    env = do.make("designopt/Mapping-v0", layer=LAYER, model="maestro", simulator="maestro", tool=tool)
+    design = {"outer_parallel": "K", "inner_parallel": "C", "cluster_size": 4}
+    design |= {f"{level}_order": 0 for level in ("outer", "inner")}
+    design |= {f"{level}_tile_{d}": 1 for level in ("outer", "inner") for d in "KCYX"}
+    evaluation = env.evaluate(env.unwrapped.design_space.encode([design | {"num_pes": n} for n in (8, 12)]))
+    assert evaluation.objectives[:, 0].tolist() == [8, 12]
+    assert evaluation.metrics["output_l2_wr"].tolist() == [117, 117]
+    assert evaluation.metrics["macs"].tolist() == [5678, 5678]
+    assert tool.version in env.unwrapped.cost_model
+    with pytest.raises(ValueError, match="needs its tool and model"):
+        do.make("designopt/Mapping-v0", layer=LAYER, simulator="maestro", tool=tool)
+
+
 def test_a_report_of_maestro_without_a_column_or_layer_is_named():
     with pytest.raises(SimulatorError, match="no number 'Num MACs'"):
         maestro.parse(maestro_report().replace("Num MACs", "MACs"))

@@ -17,6 +17,7 @@ from designopt.envs.hardware.mapping.analysis import (
     bandwidth,
 )  # fmt: skip
 from designopt.envs.hardware.mapping.directives import DIMS, Directive, Integers, Layer, LevelMapping, layer_of
+from designopt.envs.hardware.simulators.tool import Tool
 from designopt.parameters import Array, Parameter, suggest
 
 RESNET18_LAYER2 = {"K": 64, "C": 64, "Y": 58, "X": 58, "R": 3, "S": 3, "stride": 1, "type": "CONV"}
@@ -72,6 +73,7 @@ class MappingEnv(DesignEnv):
         compat: "archgym" for the published reward of a goal, over MAESTRO's L2-only energy; model "maestro" only.
         noc_bw, offchip_bw: elements a cycle.
         l1_capacity, l2_capacity: elements, of each processing element and shared; corrected model only.
+        simulator, tool: "maestro" runs MAESTRO itself, with model "maestro"; see docs/environments/simulators.md.
         render_mode: None or "ansi".
 
     Raises:
@@ -88,6 +90,8 @@ class MappingEnv(DesignEnv):
         offchip_bw: int = 16,
         l1_capacity: int = 512,
         l2_capacity: int = 110592,
+        simulator: Literal["maestro"] | None = None,
+        tool: Tool | None = None,
         render_mode: str | None = None,
     ) -> None:
         super().__init__(render_mode)
@@ -101,6 +105,11 @@ class MappingEnv(DesignEnv):
                 f"compat='archgym' with model = {model!r}, goal = {goal!r}; it rewards latency, energy or area, of "
                 "model 'maestro'"
             )
+        if simulator not in (None, "maestro"):
+            raise ValueError(f"simulator = {simulator!r}; {suggest(simulator, ['maestro'])}")
+        if simulator and (tool is None or model != "maestro"):
+            raise ValueError("simulator = 'maestro' needs its tool and model = 'maestro'")
+        self.tool = tool if simulator else None
         self.layer = layer_of(RESNET18_LAYER2 if layer is None else layer)
         self.model, self.goal, self.compat = model, goal, compat
         self.noc_bw, self.offchip_bw = bandwidth("noc_bw", noc_bw), bandwidth("offchip_bw", offchip_bw)
@@ -114,6 +123,8 @@ class MappingEnv(DesignEnv):
         else:
             self.constraints += (Constraint("l1", scale=self.l1_capacity), Constraint("l2", scale=self.l2_capacity))
         self.cost_model = "MAESTRO 4eb08d17" if model == "maestro" else "designopt mapping 1"
+        if self.tool is not None:
+            self.cost_model = f"MAESTRO, {self.tool.version}"
 
     def evaluate(self, designs: Array) -> Evaluation:
         """designs: (n, 14) -> Evaluation with the metrics of the class; a tile below 1 or unknown gene is invalid."""
@@ -158,9 +169,32 @@ class MappingEnv(DesignEnv):
 
     def analyse(self, genes: Integers) -> Analysis:
         """genes: (n, 14) integers, tiles and numbers at least 1 -> Analysis of arrays (n,)."""
+        if self.tool is not None:
+            return self._measured(genes)
         levels, units = self._tables(genes)
         lengths = np.full((len(genes), 2), 6, dtype=np.int64)
         return analyse_tables(self.layer, levels, lengths, units, self.noc_bw, self.offchip_bw, self.model)
+
+    def _measured(self, genes: Integers) -> Analysis:
+        """genes: (n, 14) -> what MAESTRO reports of them; off-chip accesses are zero, as in its model."""
+        from designopt.envs.hardware.simulators import maestro
+
+        assert self.tool is not None
+        layer = {name: getattr(self.layer, name) for name in ("K", "C", "Y", "X", "R", "S", "stride", "type")}
+        columns: dict[str, list[int]] = {name: [] for name in Analysis.__dataclass_fields__}
+        for design in genes:
+            outer, inner = (
+                ";".join(f"{d.kind} {d.dim} {d.size} {d.offset}" for d in level.directives)
+                for level in self.directives(design)
+            )
+            report = maestro.run(
+                self.tool, layer, f"{outer}|{design[2 * WIDTH]}|{inner}", int(design[2 * WIDTH + 1]),
+                noc_bw=self.noc_bw, offchip_bw=self.offchip_bw,
+            )  # fmt: skip
+            found = report.accesses | {"runtime": report.runtime, "macs": report.macs, "offchip_rd": 0, "offchip_wr": 0}
+            for name, values in columns.items():
+                values.append(found[name])
+        return Analysis(**{name: np.array(values, dtype=np.int64) for name, values in columns.items()})
 
     def _tables(self, genes: Integers) -> tuple[Integers, Integers]:
         """-> (n, 2, 6, 4) directives in sizes of the input, (n, 2) units."""
