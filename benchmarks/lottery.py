@@ -3,8 +3,8 @@
     designopt sweep benchmarks/lottery.toml --store lottery.db
     python benchmarks/lottery.py lottery.db lottery
 
-Writes docs/gallery/lottery.md, and with Chromium (apt-get install chromium) docs/gallery/lottery.png, the report's
-lottery section, and lottery-ranks.png. The HTML report itself goes where --html says.
+Writes docs/gallery/SWEEP.md, and with Chromium (apt-get install chromium) docs/gallery/SWEEP.png, the report's lottery
+section of one environment, and SWEEP-ranks.png. The HTML report itself goes where --html says.
 """
 
 import argparse
@@ -100,14 +100,15 @@ def page(table, compared, sweep, versions):
     parts = "\n".join(environment(part, spread) for _, part in compared.groupby("env"))
     libraries = ", ".join(f"{name} {versions[name]}" for name in ("designopt", "pymoo", "optuna", "botorch", "python"))
     began, ended = (pd.to_datetime(table[name]) for name in ("started", "ended"))
-    hours = (ended.max() - began.min()).total_seconds() / 3600
-    return f"""# The hyper-parameter lottery on engineering environments
+    hours = (ended - began).sum().total_seconds() / 3600
+    return f"""# The hyper-parameter lottery: {sweep}
 
 Sweep `{sweep}`: {len(table):,} studies ({states}), {table["evaluations"].sum():,} evaluations of which
-{table["repeats"].sum():,} of a design evaluated before, within {hours:.1f} hours of wall time on two shared cores.
-What the numbers mean, and the rules for ties and studies without feasible design: [lottery](../lottery.md).
+{table["repeats"].sum():,} of a design evaluated before; all studies together took {hours:.1f} hours, two at a
+time on two shared cores. What the numbers mean, and the rules for ties and studies without feasible design:
+[lottery](../lottery.md).
 
-![The lottery](lottery.png)
+![The lottery]({sweep}.png)
 
 {parts}
 ## Expected best of k configurations
@@ -120,13 +121,13 @@ Percent of the gap closed by the best of k configurations drawn at random, each 
 
 {ranks(compared)}
 
-![Mean ranks](lottery-ranks.png)
+![Mean ranks]({sweep}-ranks.png)
 {larger(table, compared)}
 Made with {libraries} by `python benchmarks/lottery.py`.
 """
 
 
-def pictures(html, first):
+def pictures(html, name, first):
     """Screenshots of the report: the section of one environment, and the ranks."""
     from playwright.sync_api import sync_playwright
 
@@ -142,12 +143,13 @@ def pictures(html, first):
         page.wait_for_function("[...document.querySelectorAll('.plotly-graph-div')].every((f) => f._fullLayout)")
         page.add_style_tag(content="nav, .modebar { display: none !important }")
         page.wait_for_timeout(1000)
-        sections = {"lottery": (first, f"draws-{first.rpartition('-')[2]}"), "lottery-ranks": ("ranks", "rank-line")}
-        for name, section in sections.items():
+        draws = f"draws-{first.rpartition('-')[2]}"
+        sections = {name: (first, draws), f"{name}-ranks": ("ranks", "rank-line")}
+        for picture, section in sections.items():
             boxes = [page.locator(f"#{id}").first.bounding_box() for id in section]
             top, bottom = boxes[0]["y"] - 12, boxes[1]["y"] + boxes[1]["height"] + 8
             clip = {"x": 0, "y": top, "width": WIDTH, "height": bottom - top}
-            page.screenshot(path=FOLDER / f"{name}.png", full_page=True, clip=clip)
+            page.screenshot(path=FOLDER / f"{picture}.png", full_page=True, clip=clip)
         chromium.close()
 
 
@@ -163,10 +165,10 @@ def main():
         table = lottery.studies(store, arguments.sweep)
         compared = lottery.compare(table)
         versions = store.runs(sweep=arguments.sweep)[-1].versions
-        (FOLDER / "lottery.md").write_text(page(table, compared, arguments.sweep, versions))
+        (FOLDER / f"{arguments.sweep}.md").write_text(page(table, compared, arguments.sweep, versions))
         html = write_sweep_report(store, arguments.sweep, arguments.html or Path(folder) / "lottery.html")
-        pictures(html, f"problem-{arguments.show}")
-        print(f"{FOLDER / 'lottery.md'}; report {html.stat().st_size / 1e6:.1f} MB")
+        pictures(html, arguments.sweep, f"problem-{arguments.show}")
+        print(f"{FOLDER / arguments.sweep}.md; report {html.stat().st_size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":
