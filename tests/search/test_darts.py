@@ -14,6 +14,8 @@ from designopt.search.nas.darts import DARTSSearch
 from designopt.search.nas.eigenvalue import epoch_before_collapse, largest_eigenvalue
 from designopt.search.nas.hypergradient import exact, finite_difference
 from designopt.search.nas.problem import Batch
+from designopt.search.nas.rarts import RARTSSearch
+from designopt.testing.searchers import _check_config
 
 
 class TinyNet(nn.Module):
@@ -223,6 +225,11 @@ def test_a_search_needs_a_supernet_or_the_losses():
     with pytest.raises(ValueError, match="SupernetOrBilevelProblem"):
         do.optimize("designopt/WeldedBeam-v0", search="darts", budget=1)
     assert isinstance(TinyArchitectures(), Supernet)
+
+
+@pytest.mark.parametrize("kind", [DARTSSearch, RARTSSearch])
+def test_a_sweep_may_draw_every_setting_from_its_range(kind):
+    _check_config(kind)
 
 
 def test_it_asks_for_one_design_and_then_for_none():
