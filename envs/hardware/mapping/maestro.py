@@ -239,7 +239,7 @@ def sums(
 @njit(cache=True, nogil=True)
 def walk(
     level: int, levels: Any, lengths: Any, extent: Any, units: Any, active: Any, con: Any, depthwise: bool, noc_bw: int,
-    offchip_bw: int, states: Any, counts: Any, memo: Any, below: Any, result: Any,
+    offchip_bw: int, states: Any, counts: Any, memo: Any, result: Any,
 ) -> int:  # fmt: skip
     """Runtime of one pass over a level; the top level also fills ``result``, (RESULTS,)."""
     table, length, n, ne = levels[level], lengths[level], units[level], active[level]
@@ -300,13 +300,7 @@ def walk(
                         small = case[i, AT_EDGE] == 1
                         if table[i, CLASS] == SPATIAL:
                             small = small and (ne == 1 or part == 1)
-                        below[table[i, DIM]] = c[i, ME] if small else c[i, M]
                         key = 2 * key + (1 if small else 0)
-                    if memo[key] < 0:
-                        memo[key] = walk(
-                            level + 1, levels, lengths, below, units, active, con, depthwise, noc_bw, offchip_bw,
-                            states, counts, memo, below, result,
-                        )  # fmt: skip
                     compute = max(compute, memo[key])
             ingress = 1 + -(-(moved[INPUT] + moved[FILTER]) // noc_bw) - 1
             egress = 1 + -(-moved[OUTPUT] // noc_bw) - 1
@@ -330,6 +324,30 @@ def walk(
         if i < 0:
             return runtime
         digits[i] += 1
+
+
+@njit(cache=True, nogil=True)
+def below_all(
+    levels: Any, lengths: Any, extents: Any, units: Any, active: Any, con: Any, depthwise: bool, noc_bw: int,
+    states: Any, counts: Any, memo: Any, below: Any,
+) -> None:  # fmt: skip
+    """Fill memo, (64,): runtime of the inner level by which tiles of the outer one are those of an edge.
+
+    All are worked out beforehand, because a cached numba function must not call itself.
+    """
+    length, nothing = lengths[0], np.zeros(RESULTS, np.int64)
+    states_of(levels[0], length, extents[0], units[0], states[0], counts[0])
+    for key in range(1 << length):
+        possible = True
+        for i in range(length):
+            small = (key >> (length - 1 - i)) & 1 == 1
+            below[levels[0, i, DIM]] = con[0, i, ME] if small else con[0, i, M]
+            last = states[0, i, counts[0, i] - 1, AT_EDGE]
+            possible = possible and (not small or states[0, i, 0, AT_EDGE] == 1 or last == 1)
+        if possible:
+            memo[key] = walk(
+                1, levels, lengths, below, units, active, con, depthwise, noc_bw, 1, states, counts, memo, nothing
+            )
 
 
 @njit(cache=True, nogil=True)
@@ -368,10 +386,11 @@ def cost(levels: Any, lengths: Any, units: Any, layer: Any, noc_bw: int, offchip
         complete(table, length, layer, extents)
         for level in range(depth):
             active[level] = constants(table[level], length[level], extents[level], units[j, level], con[level])
-        memo[:] = -1
+        if depth == 2:
+            below_all(table, length, extents, units[j], active, con, depthwise, noc_bw, states, counts, memo, below)
         results[j, 0] = walk(
             0, table, length, extents[0], units[j], active, con, depthwise, noc_bw, offchip_bw, states, counts, memo,
-            below, results[j],
+            results[j],
         )  # fmt: skip
         for t in range(3):
             size = 2
