@@ -81,6 +81,12 @@ def test_nasbench():
     assert all(0 <= value < 30 for value in regret.values())
 
 
+def test_accelerator():
+    result, traffic = load("accelerator.py")(budget=60)
+    assert result.best_value > 0
+    assert traffic.cycles == traffic.macs // 64
+
+
 def test_systolic():
     result, small = load("systolic.py")(budget=200)
     assert 1 <= result.best_value / 2403102729.015853 < 3
