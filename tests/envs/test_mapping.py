@@ -47,8 +47,8 @@ def test_every_integer_is_that_of_maestro():
         found = of_row(row)
         ours = [found.runtime, found.macs, *(getattr(found, name) for name in COUNTS)]
         assert ours == [int(row[name]) for name in ("runtime_cycles", "macs_counted", *COUNTS)], row["id"]
-        assert found.l2_size == int(row["l2_total_size"])
-        assert found.l1_size == int(row["l1_total_size"])
+        assert found.l2_total_size == int(row["l2_total_size"])
+        assert found.l1_total_size == int(row["l1_total_size"])
         assert found.energy == pytest.approx(float(row["energy_mac_units"]), rel=1e-5)
 
 

@@ -53,12 +53,12 @@ class Analysis:
     offchip_wr: Any
 
     @property
-    def l2_size(self) -> Any:
+    def l2_total_size(self) -> Any:
         """Elements that the shared buffer needs, doubled for loading while computing."""
         return self.input_l2_size + self.filter_l2_size + self.output_l2_size
 
     @property
-    def l1_size(self) -> Any:
+    def l1_total_size(self) -> Any:
         """Elements that the buffer of one processing element needs, doubled likewise."""
         return self.input_l1_size + self.filter_l1_size + self.output_l1_size
 

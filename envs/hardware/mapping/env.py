@@ -145,11 +145,11 @@ class MappingEnv(DesignEnv):
         excess = np.maximum(outer - most, 0).sum(axis=1) + np.maximum(inner - outer, 0).sum(axis=1)
         idle = np.where(cluster > pes, cluster - pes, pes % cluster)
         energy = np.asarray(found.energy, dtype=np.float64)
-        area = area_um2(pes, found.l1_size, found.l2_size, self.noc_bw)
+        area = area_um2(pes, found.l1_total_size, found.l2_total_size, self.noc_bw)
         metrics: dict[str, Any] = {
             "runtime": found.runtime, "energy": energy, "edp": energy * found.runtime, "area_um2": area,
             "utilization": found.macs / (pes * np.maximum(found.runtime, 1)),
-            "l1_size": found.l1_size, "l2_size": found.l2_size,
+            "l1_size": found.l1_total_size, "l2_size": found.l2_total_size,
         }  # fmt: skip
         metrics |= {name: getattr(found, name) for name in Analysis.__dataclass_fields__ if name != "runtime"}
         if self.compat:
@@ -161,7 +161,7 @@ class MappingEnv(DesignEnv):
         if self.model == "maestro":
             limits = [np.abs(found.macs / self.layer.macs - 1)]
         else:
-            limits = [found.l1_size - self.l1_capacity, found.l2_size - self.l2_capacity]
+            limits = [found.l1_total_size - self.l1_capacity, found.l2_total_size - self.l2_capacity]
         objectives = np.where(known, objective, np.nan)[:, None]
         constraints = np.where(known[:, None], np.stack([excess, idle, *limits], axis=1), np.nan)
         errors = np.where(known, "", "a tile, cluster size or number of PEs below 1, or an unknown order or dimension")
