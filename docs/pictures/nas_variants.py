@@ -51,9 +51,8 @@ def one_shot(axes, search):
     tau = kendalltau(inside, alone).statistic
     axes.scatter(inside, alone, label="random paths")
     axes.axhline(found, color="tab:green", ls="--", label="the path found")
-    axes.set(
-        xlabel="inside the supernet (%)", ylabel="trained alone (%)", title=f"{PATHS} paths, Kendall tau {tau:.2f}"
-    )
+    axes.set(xlabel="inside the supernet (%)", ylabel="trained alone (%)")
+    axes.set_title(f"{len(designs)} paths, Kendall tau {tau:.2f}")
     axes.legend(frameon=False)
     print(f"found {found:.1f}, random mean {alone.mean():.1f}, best {alone.max():.1f}, tau {tau:.2f}")
 
