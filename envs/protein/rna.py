@@ -24,7 +24,7 @@ class RNAFolding(SequenceLandscape):
 
     def __init__(self, length: int = 14, norm: float | None = None, render_mode: str | None = None) -> None:
         try:
-            import RNA  # type: ignore[import-untyped]
+            import RNA
         except ImportError:
             raise ValueError("RNAFolding needs ViennaRNA; install it with: pip install designopt[rna]") from None
         if isinstance(length, bool) or not isinstance(length, int) or length < 1:
