@@ -48,7 +48,9 @@ class Neur2ROSearch(RobustSearch):
         residual: bool = tunable(False, Categorical([False, True]), "learn what the relaxed recourse misses")
         polish: bool = tunable(False, Categorical([False, True]), "end with a descent on exact worst cases")
         iterations: int = tunable(100, Integer(1, 1000, log=True), "main problems at most")
-        main_seconds: float = tunable(3.0, Real(0.5, 60.0, log=True), "limit of one main problem; doubled when it finds nothing")
+        main_seconds: float = tunable(
+            3.0, Real(0.5, 60.0, log=True), "limit of one main problem; doubled when it finds nothing"
+        )
         polish_seconds: float = tunable(5.0, Real(0.5, 60.0, log=True), "limit of the descent")
         weights: str = ""
 
