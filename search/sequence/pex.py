@@ -36,10 +36,13 @@ class PEXSearch(StandInSearch):
                 raise ValueError(f"neighbours = {self.neighbours}; it must be at least 1")
 
     config: Config
+    memoryless = False  # the wild type is what was best when the first proposal was made
+    _wild: Array | None = None
 
     def _choose(self, n: int, designs: Array, y: Array, rng: np.random.Generator) -> Array:
-        first = min(len(designs), max(self.config.n_initial, 1))
-        wild = designs[np.argmax(y[:first])]
+        if self._wild is None:
+            self._wild = designs[np.argmax(y)].copy()
+        wild = self._wild
         distance = (designs != wild).sum(axis=1)
         parents = designs[frontier(distance, y, self.config.neighbours)]
         pool: list[Array] = [np.empty((0, self.space.dim))]

@@ -92,6 +92,11 @@ class VAESearch(Searcher):
             self._seen.add(pending)
             return self._seen.sample(min(n, max(self.config.n_initial - asked, 1)), rng)
         designs = self._propose(n, rows, rng)
+        self.note(designs, asked)
+        return designs
+
+    def note(self, designs: Array, asked: int) -> None:
+        """A row of the trace: unique and new share of a proposed batch, and what is known of the model behind it."""
         distinct = np.unique(designs, axis=0)
         self.trace.append(
             {
@@ -101,7 +106,6 @@ class VAESearch(Searcher):
                 **self._facts,
             }
         )
-        return designs
 
     _facts: dict[str, float] = {}  # noqa: RUF012 - replaced, never changed
 

@@ -9,6 +9,7 @@ four). [Tripp2020] Sample-efficient optimization in the latent space via weighte
 from __future__ import annotations
 
 import copy
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -172,6 +173,7 @@ class WeightedRetrainingSearch(WeightedSearch):
         self._facts = {"loss": float(loss[0]), "weighted": len(y)}
 
     def _sample(self, n: int, designs: Array, y: Array, rng: np.random.Generator) -> Array:
+        from sklearn.exceptions import ConvergenceWarning
         from sklearn.gaussian_process import GaussianProcessRegressor
         from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 
@@ -180,8 +182,10 @@ class WeightedRetrainingSearch(WeightedSearch):
         best = np.argsort(-y, kind="stable")[: self.MODELLED]
         x, spread = mean[best].numpy().astype(np.float64), std[best].numpy()
         values = (y[best] - y[best].mean()) / (y[best].std() or 1.0)
-        kernel = RBF(np.sqrt(x.shape[1])) + WhiteKernel(1e-2)
-        process = GaussianProcessRegressor(kernel, random_state=0).fit(x, values)
+        kernel = RBF(np.sqrt(x.shape[1]), (1e-2, 1e3)) + WhiteKernel(1e-2, (1e-6, 1e1))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # an optimum at a bound is one that we can live with
+            process = GaussianProcessRegressor(kernel, random_state=0).fit(x, values)
         near = rng.integers(min(len(best), 20), size=self.SCREENED)
         z = np.where(
             rng.random((self.SCREENED, 1)) < 0.5,

@@ -8,7 +8,8 @@ from designopt.testing import MixedProblem, check_searcher
 
 # Backends that need a structured environment are checked beside that environment.
 GENERAL = {name for name in do.backends() if do.backend(name).requires == (do.DesignEnv,)}
-EXPENSIVE = {"agp", "gp", "pfn", "scbo"}  # an ask fits models, which takes a good part of a second
+AUTOENCODERS = {"cbas", "cempi", "dbas", "pgvae", "rwr", "weighted_retraining"}  # a thousand epochs for every ask
+EXPENSIVE = {"agp", "gp", "pfn", "scbo"} | AUTOENCODERS  # an ask fits models, which takes a good part of a second
 
 
 @pytest.mark.parametrize("name", sorted(GENERAL - EXPENSIVE))
@@ -16,9 +17,15 @@ def test_backend_conforms(name):
     check_searcher(do.backend(name))
 
 
-@pytest.mark.parametrize("name", sorted(GENERAL & EXPENSIVE))
+@pytest.mark.parametrize("name", sorted(GENERAL & EXPENSIVE - AUTOENCODERS))
 def test_expensive_backend_conforms_on_one_problem(name):
     check_searcher(do.backend(name), MixedProblem(), rounds=1, batch=2, history=24)
+
+
+@pytest.mark.parametrize("name", sorted(AUTOENCODERS))
+def test_autoencoder_conforms_with_few_epochs(name):
+    kind = do.backend(name)
+    check_searcher(lambda env, seed: kind(env, kind.Config(epochs=4, n_initial=8), seed=seed), rounds=2)
 
 
 @pytest.mark.slow
