@@ -175,6 +175,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--epochs", type=int, default=30, help="of a search")
     parser.add_argument("--tasks", nargs="*", default=list(TASKS))
+    parser.add_argument("--methods", nargs="*", help="only these")
     parser.add_argument("--summary", action="store_true", help="only write the page")
     arguments = parser.parse_args()
     record = [json.loads(line) for line in RECORD.read_text().splitlines()] if RECORD.exists() else []
@@ -182,6 +183,7 @@ def main() -> None:
     known = set(do.backends())
     methods = [m for m, (backend, _) in DIFFERENTIABLE.items() if backend in known]
     methods += [m for m, backend in BLACK_BOX.items() if backend in known] + list(FREE)
+    methods = [m for m in methods if not arguments.methods or m in arguments.methods]
     end = time.monotonic() + (0 if arguments.summary else arguments.seconds)
     every = itertools.product(range(arguments.seeds), arguments.tasks, methods)
     open_runs = [(t, m, s) for s, t, m in every if (t, m, s) not in done]

@@ -22,8 +22,8 @@ class RARTSSearch(DifferentiableSearch):
     """Steps in w, y and alpha in this order, each with the newest values of the others.
 
     Alpha learns from both halves of the data. As lam and beta grow the limit approaches the bilevel solution, with a
-    bias of order 1/lam + 1/beta. Gradients are divided by the constants that scale them, (lam + beta) in w, (1 + beta)
-    in y and (1 + lam) in alpha, so that learning rates mean the same for all lam and beta.
+    bias of order 1/lam + 1/beta. Gradients are divided by the constants that scale them, (lam + beta) in w,
+    (1 + beta) in y and (1 + lam) in alpha, so that learning rates mean the same for all lam and beta.
 
     ``fused`` takes the gradient in alpha from the passes of w and y, half a step stale, at half the cost.
 

@@ -26,7 +26,7 @@ def test_the_second_weights_end_where_the_pull_holds_them():
     env = do.make("designopt/BilevelToy-v0")
     search = RARTSSearch(env, RARTSSearch.Config(lam=5.0, beta=5.0))
     search.search()
-    assert float(search.copies["y"]["w"]) == pytest.approx(0.823529, abs=1e-4)
+    assert search.copies["y"]["w"].item() == pytest.approx(0.823529, abs=1e-4)
 
 
 def test_an_objective_without_a_minimum_is_reported():
