@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from designopt import History
@@ -14,14 +15,14 @@ WIDE = 10.0
 that cannot be represented."""
 
 
-def unique_rows(history: History) -> Array:
+def unique_rows(history: History) -> NDArray[np.int64]:
     """Rows with values, the first of each design, in the order told."""
     ok = np.flatnonzero(history.ok)
     first = np.unique(history.designs[ok], axis=0, return_index=True)[1]
-    return ok[np.sort(first)]
+    return np.asarray(ok[np.sort(first)], dtype=np.int64)
 
 
-def fitness(history: History, rows: Array) -> Array:
+def fitness(history: History, rows: NDArray[np.int64]) -> Array:
     """(n,) larger is better, in the objective's unit: infeasible designs come below all feasible, by violation."""
     y = -history.losses[rows, 0]
     feasible, violation = history.feasible[rows], history.violation[rows]

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from numpy.typing import NDArray
+
 from designopt import Integer, Real, tunable
 from designopt.parameters import Array
 from designopt.search.sequence.stand_in import StandInSearch, StandInSettings
@@ -57,10 +59,10 @@ class PEXSearch(StandInSearch):
             return candidates
         candidates = candidates[self._distinct(candidates)]
         predicted = self._predict(candidates)
-        return candidates[peeled((candidates != wild).sum(axis=1), predicted, n)]
+        return np.asarray(candidates[peeled((candidates != wild).sum(axis=1), predicted, n)])
 
 
-def frontier(distance: Array, y: Array, width: int) -> Array:
+def frontier(distance: Array, y: Array, width: int) -> NDArray[np.int64]:
     """Rows of the ``width`` best at each distance, of those distances whose best beats every smaller one."""
     rows: list[int] = []
     best = -np.inf
@@ -73,7 +75,7 @@ def frontier(distance: Array, y: Array, width: int) -> Array:
     return np.array(rows)
 
 
-def peeled(distance: Array, y: Array, n: int) -> Array:
+def peeled(distance: Array, y: Array, n: int) -> NDArray[np.int64]:
     """Rows of n designs: the upper convex hull of y over distance, then that of the rest, and so on."""
     left = np.lexsort((-y, distance))
     rows: list[int] = []

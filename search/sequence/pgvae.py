@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from designopt import Categorical, Evaluation, History, Integer, Real, Searcher, tunable
@@ -109,7 +110,7 @@ class VAESearch(Searcher):
 
     _facts: dict[str, float] = {}  # noqa: RUF012 - replaced, never changed
 
-    def _propose(self, n: int, rows: Array, rng: np.random.Generator) -> Array:
+    def _propose(self, n: int, rows: NDArray[np.int64], rng: np.random.Generator) -> Array:
         raise NotImplementedError
 
 
@@ -147,12 +148,12 @@ class PGVAESearch(VAESearch):
 
     config: Config
 
-    def _propose(self, n: int, rows: Array, rng: np.random.Generator) -> Array:
+    def _propose(self, n: int, rows: NDArray[np.int64], rng: np.random.Generator) -> Array:
         return propose_together([self], [n], [rows], [rng])[0]
 
 
 def propose_together(
-    searchers: Seq[PGVAESearch], counts: Seq[int], rows: Seq[Array], rngs: Seq[np.random.Generator]
+    searchers: Seq[PGVAESearch], counts: Seq[int], rows: Seq[NDArray[np.int64]], rngs: Seq[np.random.Generator]
 ) -> list[Array]:
     """One step of several searchers of equal configuration and space, by one batched network. -> (n_s, d) designs each.
 

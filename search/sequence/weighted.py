@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.special import log_ndtr
 from scipy.stats import norm, rankdata
 
@@ -48,7 +49,7 @@ class WeightedSearch(VAESearch):
     _prior: BatchedVAE
     _taken = 0
 
-    def _propose(self, n: int, rows: Array, rng: np.random.Generator) -> Array:
+    def _propose(self, n: int, rows: NDArray[np.int64], rng: np.random.Generator) -> Array:
         y = scaled(fitness(self.history, rows), "auto")
         designs = self.history.designs[rows]
         if self._model is None:
@@ -61,7 +62,7 @@ class WeightedSearch(VAESearch):
         self._taken = len(self.history)
         return self._sample(n, designs, y, rng)
 
-    def _learn(self, designs: Array, y: Array, latest: Array, rng: np.random.Generator) -> None:
+    def _learn(self, designs: Array, y: Array, latest: NDArray[np.bool_], rng: np.random.Generator) -> None:
         assert self._model is not None
         weights = np.exp(normalised(self._log_weights(designs, y, latest, rng)))
         some = weights > 0
@@ -72,7 +73,7 @@ class WeightedSearch(VAESearch):
         loss = self._model.fit([designs[new]], [y[new]], [weights[some] / weights[some].mean()])
         self._facts = {"loss": float(loss[0]), "weighted": int(some.sum())}
 
-    def _log_weights(self, designs: Array, y: Array, latest: Array, rng: np.random.Generator) -> Array:
+    def _log_weights(self, designs: Array, y: Array, latest: NDArray[np.bool_], rng: np.random.Generator) -> Array:
         """(n,) of the latest designs, up to a constant; -inf: not learned from."""
         raise NotImplementedError
 
@@ -102,7 +103,7 @@ class RWRSearch(WeightedSearch):
 
     config: Config
 
-    def _log_weights(self, designs: Array, y: Array, latest: Array, rng: np.random.Generator) -> Array:
+    def _log_weights(self, designs: Array, y: Array, latest: NDArray[np.bool_], rng: np.random.Generator) -> Array:
         return np.asarray(self.config.alpha * y[latest])
 
 
@@ -116,7 +117,7 @@ class DbASSearch(WeightedSearch):
         super().__init__(env, config, seed=seed, device=device)
         self._batches: list[Array] = []
 
-    def _log_weights(self, designs: Array, y: Array, latest: Array, rng: np.random.Generator) -> Array:
+    def _log_weights(self, designs: Array, y: Array, latest: NDArray[np.bool_], rng: np.random.Generator) -> Array:
         self._batches.append(designs[latest])
         # Values may be ranks, which change with every batch: the earlier batches are looked up in the present scale.
         worth = dict(zip(keys(designs), y, strict=True))
@@ -127,7 +128,7 @@ class DbASSearch(WeightedSearch):
 class CbASSearch(DbASSearch):
     """Conditioning by adaptive sampling: the weights of DbAS times p0(x) / p(x), of the first model and the latest."""
 
-    def _log_weights(self, designs: Array, y: Array, latest: Array, rng: np.random.Generator) -> Array:
+    def _log_weights(self, designs: Array, y: Array, latest: NDArray[np.bool_], rng: np.random.Generator) -> Array:
         assert self._model is not None
         x = designs[latest]
         noise = torch.as_tensor(rng.standard_normal((DRAWS, len(x), self.config.latent)), dtype=torch.float32)
@@ -138,10 +139,10 @@ class CbASSearch(DbASSearch):
 class CEMPISearch(WeightedSearch):
     """Cross-entropy method on the probability of improvement: the upper 5 % of a batch count, all alike."""
 
-    def _log_weights(self, designs: Array, y: Array, latest: Array, rng: np.random.Generator) -> Array:
+    def _log_weights(self, designs: Array, y: Array, latest: NDArray[np.bool_], rng: np.random.Generator) -> Array:
         best = y[~latest].max() if (~latest).any() else y.max()
         improvement = log_ndtr((y[latest] - best) / NOISE)
-        return np.where(improvement >= np.quantile(improvement, 0.95), 0.0, -np.inf)
+        return np.asarray(np.where(improvement >= np.quantile(improvement, 0.95), 0.0, -np.inf))
 
 
 class WeightedRetrainingSearch(WeightedSearch):
@@ -166,7 +167,7 @@ class WeightedRetrainingSearch(WeightedSearch):
     MODELLED = 200
     SCREENED = 2000
 
-    def _learn(self, designs: Array, y: Array, latest: Array, rng: np.random.Generator) -> None:
+    def _learn(self, designs: Array, y: Array, latest: NDArray[np.bool_], rng: np.random.Generator) -> None:
         assert self._model is not None
         weights = 1 / (self.config.k * len(y) + rankdata(-y, method="ordinal") - 1)
         loss = self._model.fit([designs], [y], [weights / weights.mean()])
