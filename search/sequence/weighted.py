@@ -133,7 +133,7 @@ class CbASSearch(DbASSearch):
         x = designs[latest]
         noise = torch.as_tensor(rng.standard_normal((DRAWS, len(x), self.config.latent)), dtype=torch.float32)
         ratio = self._prior.log_likelihood(x, noise) - self._model.log_likelihood(x, noise)
-        return super()._log_weights(designs, y, latest, rng) + np.minimum(ratio, -LEAST)
+        return np.asarray(super()._log_weights(designs, y, latest, rng) + np.minimum(ratio, -LEAST))
 
 
 class CEMPISearch(WeightedSearch):
