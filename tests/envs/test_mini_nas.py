@@ -37,7 +37,6 @@ def test_it_conforms_and_offers_a_supernet(dataset, space):
     assert isinstance(env, Supernet)
 
 
-@pytest.mark.xfail(reason="the trainings of benchmarks/mini_nas_truth.py are not complete")
 @pytest.mark.parametrize(("dataset", "space"), TABLES)
 def test_every_distinct_cell_was_trained_three_times_and_the_best_five(dataset, space):
     table = load_table(dataset, space)

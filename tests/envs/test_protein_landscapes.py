@@ -322,7 +322,9 @@ def test_rna_folding_is_the_published_tools():
 
 
 @pytest.mark.parametrize(
-    "make", [Ehrlich, RoughMtFuji, GaussianMixture, lambda: PoissonField(size=8), landscape], ids=str
+    "make",
+    [Ehrlich, RoughMtFuji, GaussianMixture, lambda: PoissonField(size=8), landscape],
+    ids=["Ehrlich", "RoughMtFuji", "GaussianMixture", "PoissonField", "table"],
 )
 def test_conformance(make):
     check_env(make())
