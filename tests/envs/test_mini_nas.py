@@ -39,6 +39,8 @@ def test_it_conforms_and_offers_a_supernet(dataset, space):
 
 @pytest.mark.parametrize(("dataset", "space"), TABLES)
 def test_every_distinct_cell_was_trained_three_times_and_the_best_five(dataset, space):
+    if not table_file(dataset, space).exists():
+        pytest.skip("this table has not been made yet")
     table = load_table(dataset, space)
     assert set(table) == {canonical(code) for code in CODES}
     assert min(map(len, table.values())) == 3
