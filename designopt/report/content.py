@@ -118,6 +118,10 @@ def _objectives(result: Result, row: int) -> list[Row]:
             if result.best_row is not None:
                 note += f"; {gap_text(objective, value, reference.value)}"
         rows.append(Row(clean(objective.name), number(value), clean(objective.unit), known, note))
+    if result.bound is not None:
+        gap = abs(values[0] - result.bound) / max(abs(result.bound), 1e-12)
+        note = f"no design is better; gap {number(100 * gap, 3)} %"
+        rows.append(Row("proved bound", number(result.bound), clean(result.objectives[0].unit), "", note))
     return rows
 
 

@@ -1,5 +1,6 @@
 """The terminal's tables, and how numbers are written everywhere."""
 
+import dataclasses
 import io
 
 import numpy as np
@@ -144,3 +145,10 @@ def test_durations_are_said_in_units_of_their_size(seconds, text):
 )
 def test_only_nothing_is_0_percent_and_only_all_is_100(part, whole, text):
     assert percent(part, whole) == text
+
+
+def test_a_proved_bound_stands_below_the_objective_with_its_gap(run_result):
+    result = run_result([3.0, 2.5])
+    assert "proved bound" not in shown(best_table(result))
+    result = dataclasses.replace(result, bound=2.0)
+    assert row(shown(best_table(result)), "proved bound")[1:] == ["2", "$", "no design is better; gap 25 %"]
