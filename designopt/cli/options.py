@@ -11,7 +11,7 @@ DEFAULT_STORE = "designopt.db"
 
 StoreOption = Annotated[str, typer.Option("--store", metavar="URL", help="Path of a sqlite file, or a database URL.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-SecondsOption = Annotated[float | None, typer.Option(help="Wall-clock limit of the run.")]
+SecondsOption = Annotated[float | None, typer.Option("--seconds", "--time", help="Wall-clock limit of the run.")]
 TimeoutOption = Annotated[float | None, typer.Option(help="Wall seconds that one evaluation may take.")]
 MemoryOption = Annotated[float | None, typer.Option("--memory-mb", help="Memory that one evaluation may take.")]
 RetriesOption = Annotated[int, typer.Option(help="How often a design is tried again after its worker died.")]

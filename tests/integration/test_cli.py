@@ -99,6 +99,25 @@ def test_a_users_file_runs_in_worker_processes(folder):
     assert json.loads(done.stdout)["status"] == {"ok": 6}
 
 
+@pytest.mark.parametrize("option", ["--seconds", "--time"])
+def test_a_run_ends_when_its_time_is_over(folder, capsys, monkeypatch, option):
+    code, out, _ = inside(
+        capsys,
+        monkeypatch,
+        "run",
+        "problem.py:bracket",
+        "--search",
+        "random",
+        "--budget",
+        "10000000",
+        option,
+        "1",
+        "--json",
+    )
+    assert code == 0
+    assert 0 < json.loads(out)["evaluations"] < 10_000_000
+
+
 def test_hyperparameters_and_arguments_are_set_by_name(folder):
     arguments = ("run", "designopt/Ackley-v0", "--env-set", "dim=3", "--search", "ga", "--budget", 8, "--json")
     answer = json.loads(run(*arguments, "--set", "population=4").stdout)
