@@ -115,7 +115,7 @@ def test_a_run_ends_when_its_time_is_over(folder, capsys, monkeypatch, option):
         "--json",
     )
     assert code == 0
-    assert 0 < json.loads(out)["evaluations"] < 10_000_000
+    assert json.loads(out)["evaluations"] < 10_000_000  # none, if the machine is that busy
 
 
 def test_hyperparameters_and_arguments_are_set_by_name(folder):
