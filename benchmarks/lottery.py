@@ -83,6 +83,8 @@ def larger(table, compared):
 
 def ranks(compared):
     """Mean ranks by choice of configuration, with the tests."""
+    everywhere = compared.groupby("backend")["env"].transform("nunique") == compared["env"].nunique()
+    compared = compared[everywhere]  # a rank needs all of them in every block
     found = {choice: rank_backends(block_losses(compared, choice)) for choice in CHOICES}
     alone = {choice: rank_backends(block_losses(compared, choice, ["env"])) for choice in CHOICES}
     rank = {c: dict(zip(r.backends, r.mean_ranks, strict=True)) for c, r in found.items()}

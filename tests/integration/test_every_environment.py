@@ -33,7 +33,8 @@ def check(id, search, budget, **settings):
     assert answer["evaluations"] == budget == len(result.frame)
     env = do.make(id)
     env.design_space.validate(result.designs)
-    assert np.array_equal(result.evaluation.objectives, env.evaluate(result.designs).objectives, equal_nan=True)
+    again = env.evaluate(result.designs).objectives  # sums of matrix products depend on the size of a batch
+    np.testing.assert_allclose(result.evaluation.objectives, again, rtol=1e-9, atol=1e-12)
     if result.best is not None and env.reference is not None and env.reference.value is not None:
         sign = 1 if env.objectives[0].sense == "min" else -1
         slack = 1e-6 * max(1.0, abs(env.reference.value))

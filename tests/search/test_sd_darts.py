@@ -97,6 +97,7 @@ def test_teachers_are_the_last_supernets_and_are_never_moved():
     assert searched(teacher_stride=2).teachers == ["teacher2"]
 
 
+@pytest.mark.slow  # equal to the last bit alone; beside other tests in one process it once was not
 def test_an_interrupted_search_goes_on_with_its_teachers(tmp_path):
     settings = {"n_teachers": 2, "start_epoch": 1, "checkpoint": str(tmp_path)}
     whole = searched(n_teachers=2, start_epoch=1)
