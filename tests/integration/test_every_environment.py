@@ -18,6 +18,8 @@ def here(id):
 
 
 IDS = [id for id in do.envs() if id.startswith("designopt/") and here(id)]
+ROUNDED = {f"designopt/{name}-v0" for name in ("DNNAccelerator", "PoissonField", "RoughMtFuji")}
+"""Environments whose last bits depend on the size of a batch."""
 SINGLE = [id for id in IDS if len(do.make(id).objectives) == 1]
 SEVERAL = [id for id in IDS if id not in SINGLE]
 PROMISED = {
@@ -33,8 +35,11 @@ def check(id, search, budget, **settings):
     assert answer["evaluations"] == budget == len(result.frame)
     env = do.make(id)
     env.design_space.validate(result.designs)
-    again = env.evaluate(result.designs).objectives  # sums of matrix products depend on the size of a batch
-    np.testing.assert_allclose(result.evaluation.objectives, again, rtol=1e-9, atol=1e-12)
+    again = env.evaluate(result.designs).objectives
+    if id in ROUNDED:
+        np.testing.assert_allclose(result.evaluation.objectives, again, rtol=1e-9, atol=1e-12)
+    else:
+        assert np.array_equal(result.evaluation.objectives, again, equal_nan=True)
     if result.best is not None and env.reference is not None and env.reference.value is not None:
         sign = 1 if env.objectives[0].sense == "min" else -1
         slack = 1e-6 * max(1.0, abs(env.reference.value))
