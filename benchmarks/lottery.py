@@ -16,7 +16,7 @@ import pandas as pd
 
 from designopt import lottery
 from designopt.metrics import expected_best
-from designopt.ranking import CHOICES, block_losses, rank_backends
+from designopt.ranking import CHOICES, block_losses, ran_everywhere, rank_backends
 from designopt.report import write_sweep_report
 from designopt.report.style import number
 from designopt.report.sweep_figures import short
@@ -83,8 +83,7 @@ def larger(table, compared):
 
 def ranks(compared):
     """Mean ranks by choice of configuration, with the tests."""
-    everywhere = compared.groupby("backend")["env"].transform("nunique") == compared["env"].nunique()
-    compared = compared[everywhere]  # a rank needs all of them in every block
+    compared = ran_everywhere(compared)
     found = {choice: rank_backends(block_losses(compared, choice)) for choice in CHOICES}
     alone = {choice: rank_backends(block_losses(compared, choice, ["env"])) for choice in CHOICES}
     rank = {c: dict(zip(r.backends, r.mean_ranks, strict=True)) for c, r in found.items()}

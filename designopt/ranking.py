@@ -78,6 +78,16 @@ def rank_backends(losses: pd.DataFrame, level: float = 0.05) -> Ranking:
     return Ranking(names, ranks.mean(axis=0), n, statistic, p, difference, pairs)
 
 
+def ran_everywhere(compared: pd.DataFrame) -> pd.DataFrame:
+    """The rows of backends with studies on every environment: others, made for some of them, cannot be ranked on all.
+
+    Args:
+        compared: of ``lottery.compare``.
+    """
+    environments = compared.groupby("backend")["env"].transform("nunique")
+    return compared[environments == compared["env"].nunique()]
+
+
 def block_losses(
     compared: pd.DataFrame, choice: Choice = "typical", blocks: Sequence[str] = ("env", "seed")
 ) -> pd.DataFrame:

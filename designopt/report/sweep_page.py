@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from designopt import lottery
-from designopt.ranking import CHOICES, Ranking, block_losses, rank_backends
+from designopt.ranking import CHOICES, block_losses, ran_everywhere, rank_backends
 from designopt.report import sweep_figures as figures
 from designopt.report.content import value_text
 from designopt.report.html import Plot, plot, render
@@ -90,11 +90,10 @@ def write_sweep_report(store: Store, sweep: str, path: str | Path) -> Path:
     spread = lottery.spread(compared) if len(compared) else compared
     page: dict[str, Any] = {}
     if len(compared):
-        ranking = rank_backends(block_losses(compared))
         page = {
             "problems": [_problem(i, part, spread, colour) for i, (_, part) in enumerate(compared.groupby("env"), 1)],
             "tries": plot(figures.tries(compared, colour), "tries", width=560),
-            "ranks": _ranks(compared, ranking, colour),
+            "ranks": _ranks(compared, colour),
             "winners": _winners(compared),
         }
     failed = table[table["state"] == "failed"]
@@ -204,7 +203,14 @@ def _percent(share: float, unit: str = " %") -> str:
     return "–" if np.isnan(share) else f"{100 * share:.0f}{unit}"
 
 
-def _ranks(compared: pd.DataFrame, ranking: Ranking, colour: dict[str, str]) -> Ranks:
+def _ranks(compared: pd.DataFrame, colour: dict[str, str]) -> Ranks | None:
+    """None where no backend ran on every environment."""
+    missing = set(compared["backend"])
+    compared = ran_everywhere(compared)
+    if not len(compared):
+        return None
+    missing -= set(compared["backend"])
+    ranking = rank_backends(block_losses(compared))
     envs = rank_backends(block_losses(compared, blocks=["env"]))
     others = {choice: rank_backends(block_losses(compared, choice)) for choice in CHOICES}
     sentence = (
@@ -219,6 +225,8 @@ def _ranks(compared: pd.DataFrame, ranking: Ranking, colour: dict[str, str]) -> 
         )
     if np.isfinite(envs.p):
         sentence += f" Over the {envs.blocks} environments alone, p = {number(envs.p, 2)}."
+    if missing:
+        sentence += f" Not ranked, because not run on every environment: {', '.join(map(clean, sorted(missing)))}."
     found = {choice: dict(zip(r.backends, r.mean_ranks, strict=True)) for choice, r in others.items()}
     rows = [[clean(name), *(_mean_rank(found[c].get(name, np.nan)) for c in CHOICES)] for name in ranking.backends]
     rows.append(["Friedman's p", *(number(others[c].p, 2) if np.isfinite(others[c].p) else "–" for c in CHOICES)])

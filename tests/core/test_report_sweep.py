@@ -118,6 +118,29 @@ def test_page_ranks_backends_by_choice_of_configuration(store, tmp_path):
     assert ranks[4] == ["Friedman's p", "0.14", "0.14", "0.14"]
 
 
+def record_elsewhere(store, backend):
+    for seed in range(2):
+        record(store, [1.0, 2.0], backend=backend, seed=seed, env="slope")
+
+
+def test_backends_that_did_not_run_everywhere_are_named_and_not_ranked(store, tmp_path):
+    fill(store)
+    record_elsewhere(store, "ga")
+    record_elsewhere(store, "random")
+    page = Page(write_sweep_report(store, "beams", tmp_path / "page.html"))
+    assert [row[:2] for row in page.tables["ranks-table"][1:3]] == [["ga", "1.25"], ["random", "1.75"]]
+    assert "Not ranked, because not run on every environment: tpe." in page.text
+
+
+def test_a_sweep_without_a_backend_on_all_environments_has_no_ranks(store, tmp_path):
+    fill(store)
+    record_elsewhere(store, "local")
+    page = Page(write_sweep_report(store, "beams", tmp_path / "page.html"))
+    assert "ranks-table" not in page.tables
+    assert "rank-line" not in page.figures
+    assert ("a", {"href": "#ranks"}) not in page.tags
+
+
 def test_page_names_winning_configurations_and_failed_studies(store, tmp_path):
     fill(store)
     page = Page(write_sweep_report(store, "beams", tmp_path / "page.html"))
