@@ -7,8 +7,7 @@ counts. Images are the 1 797 handwritten digits of scikit-learn (8 x 8 pixels), 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
-from importlib import import_module
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -135,7 +134,7 @@ class HyperCuboid(DesignEnv):
 
     def search_data(self, seed: int = 0) -> SearchData:
         """-> 600 digits to train on and 600 to validate on, (n, 1, 8, 8), of mean 0 and deviation 1."""
-        images, labels = self._digits
+        images, labels = _digits()
         order = np.random.default_rng([self.seed, seed]).permutation(len(labels) - TEST)
         train, validation = (torch_tensor(part) for part in np.array_split(order, 2))
         return SearchData(images[train], labels[train], images[validation], labels[validation])
@@ -172,12 +171,12 @@ class HyperCuboid(DesignEnv):
         """The supernet, or the network of one path, with the initial weights of a seed."""
         import torch
 
-        # Named as text, as a registered backend is: environments import nothing but the core.
-        kind = import_module("designopt.surrogates.nas.hypercuboid").HyperCuboidNetwork
+        from designopt.envs.nas.hypercuboid_network import HyperCuboidNetwork
+
         uniform = 1 / (self.steps**2 * len(OPERATIONS))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network: nn.Module = kind(
+            network = HyperCuboidNetwork(
                 1,
                 self.widths,
                 self.layers,
@@ -187,20 +186,9 @@ class HyperCuboid(DesignEnv):
             )
         return network
 
-    @cached_property
-    def _digits(self) -> tuple[Tensor, Tensor]:
-        """All but the last ``TEST`` digits of a fixed order are for searching."""
-        from sklearn.datasets import load_digits
-
-        digits = load_digits()
-        order = np.random.default_rng(0).permutation(len(digits.target))
-        images = digits.images[order].astype(np.float32)[:, None]
-        images = (images - images.mean()) / images.std()
-        return torch_tensor(images), torch_tensor(digits.target[order].astype(np.int64))
-
     @property
     def _test_data(self) -> tuple[Tensor, Tensor]:
-        images, labels = self._digits
+        images, labels = _digits()
         return images[-TEST:], labels[-TEST:]
 
 
@@ -263,3 +251,15 @@ def torch_tensor(array: NDArray[Any]) -> Tensor:
 
     tensor = torch.as_tensor(array)
     return tensor.float() if tensor.is_floating_point() else tensor
+
+
+@cache
+def _digits() -> tuple[Tensor, Tensor]:
+    """All digits in a fixed order, (n, 1, 8, 8) of mean 0 and deviation 1; all but the last ``TEST`` are to search."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    order = np.random.default_rng(0).permutation(len(digits.target))
+    images = digits.images[order].astype(np.float32)[:, None]
+    images = (images - images.mean()) / images.std()
+    return torch_tensor(images), torch_tensor(digits.target[order].astype(np.int64))

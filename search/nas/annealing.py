@@ -31,7 +31,8 @@ def cosine_power_annealing(epochs: int, high: float, low: float, *, power: float
         raise ValueError(f"warmup = {warmup}; it must be at least 0 and below epochs = {epochs}")
     e = np.arange(1, epochs + 1)
     cosine = (1 + np.cos(np.pi * e / epochs)) / 2
-    shape = cosine if power == 1 else power ** (cosine + 1)
+    # p^(c - c_E) - 1, which rescales to the same rates as p^(c + 1) and keeps its digits however near p is to one.
+    shape = cosine if power == 1 else np.expm1(np.log(power) * (cosine - cosine[-1]))
     spread = shape[0] - shape[-1]
     rates = high + (shape - shape[0]) / (spread if spread else 1.0) * (high - low)
     rates[:warmup] = high * e[:warmup] / (warmup + 1)

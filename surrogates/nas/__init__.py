@@ -1,1 +1,1 @@
-"""Networks that hold many networks: operation sets, cells and supernets of architecture search."""
+"""What searches of architectures compute with mixtures of operations."""

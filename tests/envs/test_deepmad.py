@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 import designopt as do
+from designopt import Constraint, DesignEnv, DesignSpace, Evaluation, Integer, Objective, Ordinal, Real
 from designopt.envs.nas.deepmad import BUDGETS
 from designopt.testing import check_env, check_searcher
 
@@ -124,18 +125,41 @@ def test_wrong_arguments_are_refused(arguments, message):
         do.make(ID, **arguments)
 
 
+class Beam(DesignEnv):
+    """A program of three columns, one of each kind that the solver rounds or keeps."""
+
+    design_space = DesignSpace(width=Ordinal((8, 16, 24, 32, 40)), layers=Integer(1, 9), fill=Real(0.0, 1.0))
+    objectives = (Objective("stiffness", "max"),)
+    constraints = (Constraint("weight"),)
+
+    def evaluate(self, designs):
+        return self.relaxed(designs)
+
+    def relaxed(self, designs):
+        width, layers, fill = np.asarray(designs, dtype=float).T
+        return Evaluation((width**2 * layers * (1 + fill))[:, None], (width * layers * (1 + fill) / 100 - 1)[:, None])
+
+
 def test_the_solver_conforms_and_refuses_other_environments():
     cls = do.backend("deepmad")
     quick = lambda env, seed: cls(env, cls.Config(starts=1), seed=seed)  # noqa: E731
-    check_searcher(quick, do.make(ID), rounds=1, batch=4, history=24)
+    check_searcher(quick, Beam(), rounds=1, batch=4, history=24)
     with pytest.raises(ValueError, match="RelaxedProgram"):
         do.optimize("designopt/Ackley-v0", search="deepmad", budget=2)
+
+
+def test_the_solver_finds_the_optimum_of_a_small_program():
+    """40^2 layers (1 + fill) with 40 layers (1 + fill) <= 100: stiffness 40 times the weight, 4000 at its limit."""
+    result = do.optimize(Beam(), search="deepmad", budget=400, seed=0)
+    assert 3960 < result.best_value <= 4000
+    assert result.best["width"] == 40
 
 
 @pytest.mark.parametrize("budget", ["R18", *(pytest.param(b, marks=pytest.mark.slow) for b in ("R34", "R50"))])
 def test_the_solver_passes_the_published_structure(budget):
     env = do.make(ID, budget=budget)
-    result = do.optimize(env, search="deepmad", budget=8000, seed=0)
+    effort = {"budget": 1500, "starts": 2} if budget == "R18" else {"budget": 8000}
+    result = do.optimize(env, search="deepmad", seed=0, **effort)
     best = env.design_space.encode([result.best])
     assert env.evaluate(best).feasible.all()
     assert result.best_value > env.evaluate(env.published).objectives[0, 0]

@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 import designopt as do
 from designopt.envs.nas.hypercuboid import HyperCuboid, longest_path
+from designopt.envs.nas.hypercuboid_network import HyperCuboidNetwork
 from designopt.nas import Supernet
 
 FAST = {"layers": 1, "steps": 2, "channels": 4, "epochs": 2}
@@ -131,3 +132,40 @@ def test_truth_is_the_mean_over_seeds(env):
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         HyperCuboid(**arguments)
+
+
+# Network ------------------------------------------------------------------------------------------------------------
+
+
+def cuboid(**kwargs):
+    torch.manual_seed(0)
+    return HyperCuboidNetwork(1, (4, 8), 1, 10, head=8, **kwargs)
+
+
+DIGITS = torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+def test_the_network_of_one_path_is_the_supernet_at_its_mixture():
+    whole, path = cuboid(), [5, 2]  # 8 > 4 by a convolution, then 4 > 8 by a pool
+    single = cuboid(path=path)
+    single.load_state_dict({name: whole.state_dict()[name] for name in single.state_dict()})
+    mixture = {"grid": torch.nn.functional.one_hot(torch.tensor(path), 8).float()}
+    assert torch.allclose(single(DIGITS, mixture), whole(DIGITS, mixture))
+    assert sum(p.numel() for p in single.parameters()) < sum(p.numel() for p in whole.parameters())
+
+
+def test_negligible_operations_are_left_out_and_get_no_gradient():
+    weights = torch.full((2, 8), 0.14)
+    weights[:, 3] = 0.01
+    for least, idle in ((0.02, True), (0.0, False)):
+        mixture = {"grid": weights.clone().requires_grad_()}
+        cuboid(least=least)(DIGITS, mixture).square().sum().backward()
+        assert (mixture["grid"].grad[:, 3] == 0).all() == idle
+        assert mixture["grid"].grad[:, [0, 1, 2, 4]].abs().min() > 0
+
+
+def test_a_mixture_without_a_path_is_refused():
+    mixture = {"grid": torch.zeros(2, 8)}
+    mixture["grid"][0, 0] = mixture["grid"][1, 7] = 1.0  # 4 > 4, then 8 > 8
+    with pytest.raises(ValueError, match="no path"):
+        cuboid()(DIGITS, mixture)

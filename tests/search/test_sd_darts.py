@@ -63,56 +63,66 @@ def test_the_distillation_loss_is_the_divergence_times_the_square_of_the_tempera
 
 # The search -----------------------------------------------------------------------------------------------------------
 
-SMALL = {"layers": 1, "steps": 2, "channels": 4, "epochs": 1}
+ENV = do.make("designopt/HyperCuboid-v0", layers=1, steps=2, channels=4, epochs=1)
+FAST = {"epochs": 3, "batch_size": 600}
 
 
 def searched(name="sd_darts", **settings):
-    env = do.make("designopt/HyperCuboid-v0", **SMALL)
-    search = make_searcher(env, name, seed=0, **{"epochs": 3, "batch_size": 300} | settings)
+    search = make_searcher(ENV, name, seed=0, **FAST | settings)
     search.search()
     return search
 
 
-def test_one_teacher_of_no_weight_is_darts_to_the_last_bit():
-    plain = searched("darts")
-    taught = searched(n_teachers=1, lambda_sd=0.0, start_epoch=1)
-    assert taught.trace[-1]["teachers"] == 1
-    assert [row["alpha"] for row in taught.trace] == [row["alpha"] for row in plain.trace]
-    assert all(torch.equal(taught.w[name], plain.w[name]) for name in plain.w)
-    assert searched(n_teachers=1, lambda_sd=0.5, start_epoch=1).trace[-1]["alpha"] != plain.trace[-1]["alpha"]
+@pytest.fixture(scope="module")
+def plain():
+    return searched("darts")
 
 
-def test_teaching_begins_after_the_start_epoch():
-    late = searched(start_epoch=3)
-    assert [row["alpha"] for row in late.trace] == [row["alpha"] for row in searched("darts").trace]
+@pytest.fixture(scope="module")
+def taught():
+    return searched(n_teachers=2, start_epoch=1)
 
 
-def test_teachers_are_the_last_supernets_and_are_never_moved():
-    search = searched(n_teachers=2, start_epoch=1)
-    assert search.teachers == ["teacher2", "teacher3"]
-    newest = search.copies["teacher3"]
-    assert all(torch.equal(newest[f"weight:{n}"], v) for n, v in search.w.items())
-    assert torch.equal(search.copies["teacher2"]["alpha:grid"], torch.tensor(search.trace[1]["alpha"]["grid"]))
-    assert all(value.grad is None for name in search.teachers for value in search.copies[name].values())
+def alphas(search):
+    return [row["alpha"] for row in search.trace]
+
+
+def test_one_teacher_of_no_weight_is_darts_to_the_last_bit(plain):
+    idle = searched(n_teachers=1, lambda_sd=0.0, start_epoch=1)
+    assert idle.trace[-1]["teachers"] == 1
+    assert alphas(idle) == alphas(plain)
+    assert all(torch.equal(idle.w[name], plain.w[name]) for name in plain.w)
+
+
+def test_teaching_begins_after_the_start_epoch(plain, taught):
+    assert alphas(searched(start_epoch=3)) == alphas(plain)
+    assert alphas(taught)[:2] == alphas(plain)[:2]  # the weights of epoch 2 were taught, alpha follows in epoch 3
+    assert alphas(taught)[2] != alphas(plain)[2]
+
+
+def test_teachers_are_the_last_supernets_and_are_never_moved(taught):
+    assert taught.teachers == ["teacher2", "teacher3"]
+    newest = taught.copies["teacher3"]
+    assert all(torch.equal(newest[f"weight:{n}"], v) for n, v in taught.w.items())
+    assert torch.equal(taught.copies["teacher2"]["alpha:grid"], torch.tensor(taught.trace[1]["alpha"]["grid"]))
+    assert all(value.grad is None for name in taught.teachers for value in taught.copies[name].values())
     assert searched(teacher_stride=2).teachers == ["teacher2"]
 
 
 @pytest.mark.slow  # equal to the last bit alone; beside other tests in one process it once was not
-def test_an_interrupted_search_goes_on_with_its_teachers(tmp_path):
+def test_an_interrupted_search_goes_on_with_its_teachers(tmp_path, taught):
     settings = {"n_teachers": 2, "start_epoch": 1, "checkpoint": str(tmp_path)}
-    whole = searched(n_teachers=2, start_epoch=1)
-    env = do.make("designopt/HyperCuboid-v0", **SMALL)
-    first = make_searcher(env, "sd_darts", seed=0, epochs=3, batch_size=300, **settings)
+    first = make_searcher(ENV, "sd_darts", seed=0, **FAST | settings)
     for _ in range(2):
         first.run_epoch()
         first._save()
     again = searched(**settings)
-    assert again.teachers == whole.teachers
-    assert [row["alpha"] for row in again.trace] == [row["alpha"] for row in whole.trace]
+    assert again.teachers == taught.teachers
+    assert alphas(again) == alphas(taught)
 
 
 def test_alpha_descends_the_divergence_only_when_told_to():
-    search = searched(start_epoch=1)
+    search = searched(epochs=2, start_epoch=1)
     batch = search.losses.validation
     without = search.validation_loss(search.w, search.alpha, batch)
     object.__setattr__(search.config, "apply_to_alpha", True)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor, nn
 
-from designopt.surrogates.nas.sharp import ResizablePool, SharpSepConv, normalisation
+from designopt.envs.nas.sharp import ResizablePool, SharpSepConv, normalisation
 
 OPERATIONS = ("pool", "sharp_sep_conv")
 """Primitives of a grid cell: ResizablePool, SharpSepConv."""

@@ -1,4 +1,4 @@
-"""SharpSepConv, Max-W coefficients, and the operations and discrete cells of DARTS."""
+"""SharpSepConv, and the operations and discrete cells of DARTS."""
 
 import hypothesis.strategies as st
 import numpy as np
@@ -7,13 +7,11 @@ import torch
 from hypothesis import given
 from hypothesis.extra.numpy import arrays
 
-from designopt.surrogates.nas.darts_cell import EDGES, discrete_cell
-from designopt.surrogates.nas.darts_ops import DARTS_OPS, SHARP_OPS, DARTSCell, operation
-from designopt.surrogates.nas.hypercuboid import HyperCuboidNetwork
-from designopt.surrogates.nas.sharp import ResizablePool, SharpSepConv, max_w
+from designopt.envs.nas.darts_cell import EDGES, discrete_cell
+from designopt.envs.nas.darts_ops import DARTS_OPS, SHARP_OPS, DARTSCell, operation
+from designopt.envs.nas.sharp import ResizablePool, SharpSepConv
 
 IMAGES = torch.randn(4, 8, 9, 9, generator=torch.Generator().manual_seed(0))
-LOGITS = arrays(np.float64, (3, 5), elements=st.floats(-5, 5))
 
 
 def parameters(module):
@@ -22,31 +20,6 @@ def parameters(module):
 
 def convolutions(module):
     return [m for m in module.modules() if isinstance(m, torch.nn.Conv2d)]
-
-
-@given(LOGITS)
-def test_max_w_gives_the_leader_one_and_the_sum_known_in_closed_form(logits):
-    weights = torch.tensor(logits).softmax(1)
-    coefficients = max_w(weights)
-    top = weights.amax(1)
-    assert torch.allclose(coefficients.gather(1, weights.argmax(1, keepdim=True)), torch.ones(3, 1).double())
-    assert torch.allclose(coefficients.sum(1), 5 * (1 - top) + 1)
-    assert (coefficients <= 1 + 1e-12).all()
-
-
-def test_max_w_of_equal_weights_is_one_everywhere():
-    assert torch.equal(max_w(torch.full((2, 4), 0.25)), torch.ones(2, 4))
-
-
-@pytest.mark.parametrize(("detach", "leader", "others"), [(False, [0.0, 0.0, 0.0], -1.0), (True, [1.0, 0.0, 0.0], 0.0)])
-def test_gradient_through_the_maximum(detach, leader, others):
-    weights = torch.tensor([0.5, 0.3, 0.2], requires_grad=True)
-    coefficients = max_w(weights, detach=detach)
-    assert torch.autograd.grad(coefficients[0], weights, retain_graph=True)[0].tolist() == leader
-    for i in (1, 2):
-        slope = torch.autograd.grad(coefficients[i], weights, retain_graph=True)[0]
-        assert slope[0] == others
-        assert slope[i] == 1.0
 
 
 def test_a_sharp_separable_convolution_has_the_parameters_counted_by_hand():
@@ -202,40 +175,3 @@ def test_a_cell_of_skips_adds_its_inputs_node_by_node():
         out = cell(IMAGES, IMAGES, mixture)
     for node, times in enumerate((1, 2, 4, 8)):
         assert torch.allclose(out[:, 4 * node : 4 * node + 4], times * inputs, atol=1e-5)
-
-
-# HyperCuboid --------------------------------------------------------------------------------------------------------
-
-
-def cuboid(**kwargs):
-    torch.manual_seed(0)
-    return HyperCuboidNetwork(1, (4, 8), 1, 10, head=8, **kwargs)
-
-
-DIGITS = torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(1))
-
-
-def test_the_network_of_one_path_is_the_supernet_at_its_mixture():
-    whole, path = cuboid(), [5, 2]  # 8 > 4 by a convolution, then 4 > 8 by a pool
-    single = cuboid(path=path)
-    single.load_state_dict({name: whole.state_dict()[name] for name in single.state_dict()})
-    mixture = {"grid": torch.nn.functional.one_hot(torch.tensor(path), 8).float()}
-    assert torch.allclose(single(DIGITS, mixture), whole(DIGITS, mixture))
-    assert parameters(single) < parameters(whole)
-
-
-def test_negligible_operations_are_left_out_and_get_no_gradient():
-    weights = torch.full((2, 8), 0.14)
-    weights[:, 3] = 0.01
-    for least, idle in ((0.02, True), (0.0, False)):
-        mixture = {"grid": weights.clone().requires_grad_()}
-        cuboid(least=least)(DIGITS, mixture).square().sum().backward()
-        assert (mixture["grid"].grad[:, 3] == 0).all() == idle
-        assert mixture["grid"].grad[:, [0, 1, 2, 4]].abs().min() > 0
-
-
-def test_a_mixture_without_a_path_is_refused():
-    mixture = {"grid": torch.zeros(2, 8)}
-    mixture["grid"][0, 0] = mixture["grid"][1, 7] = 1.0  # 4 > 4, then 8 > 8
-    with pytest.raises(ValueError, match="no path"):
-        cuboid()(DIGITS, mixture)

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from designopt.surrogates.nas.darts_cell import EDGES, INPUTS, NODES
-from designopt.surrogates.nas.sharp import SharpSepConv, normalisation
+from designopt.envs.nas.darts_cell import EDGES, INPUTS, NODES
+from designopt.envs.nas.sharp import SharpSepConv, normalisation
 
 DARTS_OPS = (
     "none",
