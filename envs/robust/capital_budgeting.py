@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
 from designopt import Constraint, DesignEnv, DesignSpace, Evaluation, Integer, Objective
@@ -286,10 +286,10 @@ def _knapsack(cost: Array, value: Array, budget: float) -> NDArray[np.int64]:
     return order[best_taken]
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _profits(X: Array, cost: Array, revenue: Array, budget: float) -> Array:
     out = np.empty(len(X))
-    for s in prange(len(X)):
+    for s in range(len(X)):
         free = np.flatnonzero(X[s] < 0.5)
         spent = 0.0
         gained = 0.0

@@ -14,7 +14,7 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
 from designopt.parameters import Array
@@ -261,13 +261,13 @@ def solve_dp(c: Ints, t: Ints, f: Array, loss: Array, capacity: int) -> tuple[fl
     return result[0], result[1]
 
 
-@njit(cache=True, nogil=True, parallel=True)
+@njit(cache=True, nogil=True)
 def solve_many(
     c: Ints, t: Ints, f: Array, p_hat: Array, capacity: int, X: NDArray[np.bool_], Xi: Array
 ) -> tuple[Array, Array]:
     """Saved costs (s,) and multipliers (s,) of one instance for pairs of committed items X and scenarios Xi (s, n)."""
     out, multipliers = np.empty(len(X)), np.empty(len(X))
-    for s in prange(len(X)):
+    for s in range(len(X)):
         kept = np.flatnonzero(X[s])
         loss = p_hat[kept] * Xi[s][kept]
         value, _, multiplier = _core(c[kept], t[kept], f[kept], loss, capacity, 4_000_000)

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 import designopt as do
 
@@ -31,10 +32,11 @@ PROMISED = {
 
 
 def check(id, search, budget, **settings):
-    arguments = SMALL.get(id, {})
+    arguments, threads = SMALL.get(id, {}), torch.get_num_threads()
     result = do.optimize(do.make(id, **arguments), search=search, budget=budget, seed=0, **settings)
     answer = json.loads(json.dumps(result.summary(), allow_nan=False))
     assert set(answer) >= PROMISED
+    assert torch.get_num_threads() == threads, "networks slow down a hundredfold when kernels take their threads"
     assert answer["evaluations"] == budget == len(result.frame)
     env = do.make(id, **arguments)
     env.design_space.validate(result.designs)
