@@ -36,6 +36,7 @@ class Result:
         search, config, seed, command, versions: how to reproduce it.
         bound: what the search proved that no design can beat, in the objective's own sign; None: nothing.
         trace: what the search said about its course, rows of plain data; neither is kept in a store.
+        choices: of a supernet, name -> what each group of its decisions is chosen among; not kept in a store.
         search_seconds: wall seconds in ask and tell; ``evaluation_seconds`` sums over evaluations, whoever ran them.
     """
 
@@ -55,6 +56,7 @@ class Result:
     search_seconds: float
     bound: float | None = None
     trace: list[dict[str, Any]] = field(default_factory=list)
+    choices: dict[str, tuple[str, ...]] = field(default_factory=dict)
     command: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     finished: Array = field(default_factory=lambda: np.empty(0))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from designopt.env import DesignEnv
 from designopt.evaluation import Evaluation
 from designopt.executors import Executor, Finished, make_executor
+from designopt.nas import Supernet
 from designopt.offline import tell_offline_data
 from designopt.parameters import Array
 from designopt.result import Log, Result, seconds_since_1970
@@ -308,6 +309,7 @@ class Study:
             search_seconds=self.search_seconds,
             bound=self.searcher.bound,
             trace=self.searcher.trace,
+            choices=self.env.choice_names() if isinstance(self.env, Supernet) else {},
             command=command_line(),
             versions=versions(),
             finished=finished,

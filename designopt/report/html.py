@@ -119,10 +119,8 @@ def _figures(result: Result) -> dict[str, Plot]:
         figure = designs.parallel(result, first)
         axes = len(figure.data[0].dimensions)
         drawn["Designs"] = plot(figure, "designs", PARALLEL, 72 * axes + 110)
-    if nas_figures.epochs(result):
-        drawn["Weights of operations"] = plot(nas_figures.alpha_trajectories(result), "alpha")
-        drawn["Operations at the end"] = plot(nas_figures.operation_heatmap(result), "operations")
-        drawn["Signs of collapse"] = plot(nas_figures.collapse(result), "collapse")
+    for heading, (id, figure) in nas_figures.drawings(result).items():
+        drawn[heading] = plot(figure, id)
     times = timeline(result)
     if times is not None:
         drawn["Timeline"] = plot(timeline_figure(result, times), "timeline")

@@ -1,17 +1,21 @@
 """Figures of architecture searches: alpha, skip connections and curvature against epochs, regret, cells, rank fidelity.
 
 Searches by gradients say in ``Result.trace`` what happened, a row an epoch: ``epoch``, ``alpha`` (name -> (groups,
-choices)), ``skip_share``, ``none_share`` and, where it was measured, ``eigenvalue``.
+choices)), ``skip_share``, ``none_share``, ``cpu_seconds`` and, where it was measured, ``eigenvalue``. Where a search
+was judged (``designopt.search.nas.judging``), epochs have ``regret``, and a further row has ``one_shot``, ``truth`` and
+``names`` of architectures.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from collections.abc import Sequence as Seq
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from designopt.parameters import Array, Categorical
 from designopt.report import style
@@ -51,14 +55,51 @@ def shares(rows: Seq[Mapping[str, Any]]) -> dict[str, Array]:
     return found
 
 
-def labels(result: Result, groups: int, choices: int) -> tuple[list[str], list[str]]:
-    """What groups and choices are called: parameters and their values where each group is a parameter, else numbers."""
+def labels(result: Result, name: str, groups: int, choices: int) -> tuple[list[str], list[str]]:
+    """What the groups and choices of a mixture are called; groups are numbered where they are no parameters."""
     parameters = list(result.space.parameters.values())
     first = parameters[0]
-    same = isinstance(first, Categorical) and all(p == first for p in parameters)
-    if same and isinstance(first, Categorical) and (len(parameters), len(first.choices)) == (groups, choices):
-        return [clean(name) for name in result.space.parameters], [clean(choice) for choice in first.choices]
-    return [f"group {i + 1}" for i in range(groups)], [f"choice {i + 1}" for i in range(choices)]
+    same = isinstance(first, Categorical) and all(p == first for p in parameters) and len(parameters) == groups
+    rows = result.space.names if same else [f"group {i + 1}" for i in range(groups)]
+    columns = result.choices.get(name, ())
+    if len(columns) != choices:
+        columns = tuple(f"choice {i + 1}" for i in range(choices))
+    return [clean(row) for row in rows], [clean(column) for column in columns]
+
+
+def cell_of(result: Result) -> list[tuple[int, int, str]]:
+    """(source, target, operation) of the best design, where every parameter is an edge between two numbered nodes.
+
+    Such as "edge01" or "edge_0_1". Empty for any other space, and where nothing feasible was found.
+    """
+    ends = [re.fullmatch(r"edge_?(\d)_?(\d)", name) for name in result.space.names]
+    if result.best is None or not all(ends):
+        return []
+    pairs = [(int(m[1]), int(m[2])) for m in ends if m]
+    return [(*pair, str(operation)) for pair, operation in zip(pairs, result.best.values(), strict=True)]
+
+
+def drawings(result: Result) -> dict[str, tuple[str, Any]]:
+    """Heading -> (id, figure): all that this result has to show of an architecture search; empty for any other."""
+    rows, drawn = epochs(result), {}
+    if rows:
+        drawn["Weights of operations"] = "alpha", alpha_trajectories(result)
+        drawn["Operations at the end"] = "operations", operation_heatmap(result)
+        drawn["Signs of collapse"] = "collapse", collapse(result)
+    judged = [row for row in rows if "regret" in row]
+    if judged:
+        course = [row["cpu_seconds"] for row in judged], [row["regret"] for row in judged]
+        figure = regret_against_seconds({result.search: course}, result.objectives[0].unit or "of the truth")
+        drawn["Regret against CPU seconds"] = "regret", figure
+    for row in result.trace:
+        if "one_shot" in row:
+            figure = one_shot_scatter(row["one_shot"], row["truth"], row["names"])
+            drawn["Supernet against truth"] = "one-shot", figure
+    edges = cell_of(result)
+    if edges:
+        last = max(target for _, target, _ in edges)
+        drawn["Cell"] = "cell", cell_drawing(edges, {0: "in", last: "out"})
+    return drawn
 
 
 def _rows(result: Result) -> list[dict[str, Any]]:
@@ -82,7 +123,7 @@ def alpha_trajectories(result: Result) -> Any:
     shown = panels[:PANELS]
     width = min(len(shown), 3)
     height = -(-len(shown) // width)
-    names = {n: labels(result, s.shape[1], s.shape[2]) for n, s in shares(rows).items()}
+    names = {n: labels(result, n, s.shape[1], s.shape[2]) for n, s in shares(rows).items()}
     titles = [escape(names[n][0][g]) for n, g, _ in shown]
     figure = make_subplots(height, width, shared_xaxes=True, shared_yaxes=True, subplot_titles=titles)
     told = set()
@@ -116,7 +157,7 @@ def operation_heatmap(result: Result) -> Any:
 
     last = {name: share[-1] for name, share in shares(_rows(result)[-1:]).items()}
     name, share = max(last.items(), key=lambda item: item[1].size)
-    groups, choices = labels(result, *share.shape)
+    groups, choices = labels(result, name, *share.shape)
     few = share.size <= 120
     figure = go.Figure(layout=style.layout(result, f"softmax of alpha ({escape(clean(name))}) after the last epoch"))
     figure.add_heatmap(
@@ -221,7 +262,7 @@ def cell_drawing(edges: Iterable[tuple[int, int, str]], names: Mapping[int, str]
     return figure.update_layout(height=int(180 + 120 * top))
 
 
-def one_shot_scatter(one_shot: Array, truth: Array, names: Seq[str] | None = None) -> Any:
+def one_shot_scatter(one_shot: ArrayLike, truth: ArrayLike, names: Seq[str] | None = None) -> Any:
     """Score of each architecture inside the supernet against its true one, with Kendall's tau.
 
     Args:
