@@ -79,11 +79,13 @@ def solve(
         seconds: wall-clock limit.
         gap: relative difference of cost and bound at which to stop.
         start: (n,) a feasible solution to begin from; NaN where HiGHS shall complete it.
-        presolve: simplify first. HiGHS does not look at its clock there, and strengthening rows with coefficients of
-            very different sizes may not end: off for networks.
+        presolve: simplify first, here and in heuristics that solve a part. HiGHS does not look at its clock there, and
+            strengthening rows with coefficients of very different sizes may not end: off for networks.
     """
     highs = QuietHighs()
     highs.setOptionValue("presolve", "choose" if presolve else "off")
+    for heuristic in ("rins", "rens", "root_reduced_cost"):  # they presolve what they cut out
+        highs.setOptionValue(f"mip_heuristic_run_{heuristic}", presolve)
     highs.setOptionValue("mip_rel_gap", gap)
     if seconds is not None:
         highs.setOptionValue("time_limit", max(seconds, 0.01))
