@@ -50,10 +50,10 @@ class RobustSearch(Searcher):
         if self._stream is None:
             self._stream = self.candidates()
         for design in self._stream:
-            key = np.asarray(design, dtype=float).tobytes()
-            if key not in self.known:
-                self.known.add(key)
-                return np.asarray(design, dtype=float)[None]
+            design = np.asarray(design, dtype=float) + 0.0  # no negative zeros, whose bytes differ
+            if design.tobytes() not in self.known:
+                self.known.add(design.tobytes())
+                return design[None]
         return np.empty((0, self.space.dim))
 
     def tell(self, designs: Array, evaluation: Evaluation) -> None:

@@ -117,8 +117,6 @@ class Programme:
         relaxed = self.build()
         low, high = inputs.low.copy(), inputs.high.copy()
         for i in range(len(low)):
-            if low[i] >= 0 or high[i] <= 0:
-                continue
             cost = np.zeros(len(self.cost))
             cost[inputs.columns] = inputs.coefficients[i]
             for sign in (1.0, -1.0):
@@ -185,14 +183,20 @@ def scenario_embedding(tower: Tower, features: Array, scenario: Array) -> Array:
         return np.asarray(tower(inputs, torch.as_tensor(features, dtype=torch.float32), count)[0].double().numpy())
 
 
-def prediction(programme: Programme, network: ValueNetwork, e_x: Affine, e_xi: Array) -> Affine:
-    """The network's output for the programme's design and a fixed scenario's embedding, one affine function."""
+def head_inputs(programme: Programme, network: ValueNetwork, e_x: Affine) -> Affine:
+    """What the design's embedding adds to the inputs of the head's neurons in any scenario, with proved bounds."""
+    weight = _weight(network.head[0])
+    return programme.sharpened(linear(weight[:, : len(e_x.constant)], 0.0, e_x))
+
+
+def prediction(programme: Programme, network: ValueNetwork, inputs: Affine, e_xi: Array) -> Affine:
+    """The network's output for the programme's design (see ``head_inputs``) and a fixed scenario's embedding."""
     first, _, last = network.head
-    weight, bias = _weight(first), _bias(first)
-    k = len(e_x.constant)
-    inputs = linear(weight[:, :k], bias + weight[:, k:] @ e_xi, e_x)
-    hidden = programme.relu(programme.sharpened(inputs))
-    return linear(network.scale * _weight(last), network.scale * _bias(last)[0], hidden)
+    shift = _bias(first) + _weight(first)[:, -len(e_xi) :] @ e_xi
+    shifted = Affine(
+        inputs.constant + shift, inputs.columns, inputs.coefficients, inputs.low + shift, inputs.high + shift
+    )
+    return linear(network.scale * _weight(last), network.scale * _bias(last)[0], programme.relu(shifted))
 
 
 def _weight(layer: torch.nn.Module) -> Array:

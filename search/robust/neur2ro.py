@@ -2,14 +2,16 @@
 
 Reference: [Dumouchelle2024] Neur2RO: Neural two-stage robust optimization, ICLR. As published: the set network,
 the arg-max main problem with real recourse under the scenario that the network calls worst, the loop, its termination.
-Different: the repair term has the sign that the second stage has; every visited design is evaluated exactly and the
-best of them is the answer; the adversary may be exact. As published it ends when a scenario comes again; within a time
-limit it dismisses that design and goes on.
+Different: the repair term has the sign that the second stage has; every visited design is evaluated exactly, cut off,
+and the best of them is the answer; the adversary may be exact; the main problem is solved within a radius of the
+incumbent, by programmes and by descents in turn. As published it ends when a scenario comes again, except within a time
+limit: then it goes on.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -23,11 +25,14 @@ from designopt.milp import INFINITY, MILP, solve
 from designopt.parameters import Array
 from designopt.search.robust.adversary import ADVERSARIES, worst_scenario
 from designopt.search.robust.base import RobustSearch
-from designopt.search.robust.descent import Screen, descend, stop_at
-from designopt.search.robust.encoder import Programme, design_embedding, prediction, scenario_embedding
+from designopt.search.robust.descent import Screen, descend, perturbed, stop_at
+from designopt.search.robust.encoder import Programme, design_embedding, head_inputs, prediction, scenario_embedding
+from designopt.search.robust.main_descent import MainObjective, main_descent
 from designopt.search.robust.models import one_recourse, scenario_main
 from designopt.surrogates.value_network import ValueNetwork
 from designopt.two_stage import AffineModel, ItemFeatures
+
+MOST_IN_PROGRAMME = 20  # scenarios, the newest: as published
 
 
 class Neur2ROSearch(RobustSearch):
@@ -47,7 +52,7 @@ class Neur2ROSearch(RobustSearch):
         adversary: str = tunable("exact", Categorical(ADVERSARIES), "who finds the next scenario")
         residual: bool = tunable(False, Categorical([False, True]), "learn what the relaxed recourse misses")
         polish: bool = tunable(False, Categorical([False, True]), "end with a descent on exact worst cases")
-        iterations: int = tunable(100, Integer(1, 1000, log=True), "main problems at most")
+        iterations: int = tunable(1000, Integer(1, 10_000, log=True), "main problems at most")
         main_seconds: float = tunable(
             3.0, Real(0.5, 60.0, log=True), "limit of one main problem; doubled when it finds nothing"
         )
@@ -64,25 +69,10 @@ class Neur2ROSearch(RobustSearch):
         n = len(model.first.c)
         screen = Screen(n, self.problem.uncertainty.dim)
         scenarios: list[Array] = []
-        dismissed: list[Array] = []
-        main_seconds = self.config.main_seconds
-        for _ in range(self.config.iterations):
-            if self.seconds_left(np.inf) <= 0:
-                break
-            main = without(self._main(self.env, model, network, features, scenarios), dismissed)
-            seconds = self.seconds_left(main_seconds)
-            start = np.full(len(main.cost), np.nan)
-            if self.best is not None and not dismissed:
-                start[:n] = self.best
-            answer = solve(main, seconds=seconds, gap=1e-3, start=start, presolve=not scenarios)
-            if answer.values is None:
-                self.note("main problem without a solution")
-                if answer.optimal:
-                    break
-                main_seconds *= 2
-                continue
-            x = np.round(answer.values[:n])
+        visited: set[bytes] = set()
+        for x in self._main_designs(self.env, model, network, features, scenarios, visited):
             _, high, exact = self.worst_loss(x)
+            visited.add(x.tobytes())
             bound = self.problem.second_stage(x, exact).bound
             if bound is not None:
                 screen.add(self.sign * bound, exact)
@@ -90,18 +80,85 @@ class Neur2ROSearch(RobustSearch):
             scenario, predicted = worst_scenario(self.config.adversary, self.env, network, features, x, exact, self.rng)
             self.note("adversary", exact=self.sign * high, predicted=self._value(model, x, predicted))
             yield x
-            if any(np.abs(scenario - old).sum() < 1e-3 for old in scenarios):
-                if self.config.adversary != "hybrid" or any(np.abs(exact - old).sum() < 1e-3 for old in scenarios):
-                    if np.isinf(self.seconds_left(np.inf)):
-                        break
-                    dismissed.append(x)
-                    continue
+            if self.config.adversary == "hybrid" and repeated(scenario, scenarios):
                 scenario = exact
-            scenarios.append(scenario)
+            if not repeated(scenario, scenarios):
+                scenarios.append(scenario)
+            elif np.isinf(self.seconds_left(np.inf)):
+                break
         if self.config.polish and self.best is not None:
             until = stop_at(self.seconds_left(self.config.polish_seconds))
             descend(self, self.best, self.best_loss, screen, until)
             yield self.best
+
+    def _main_designs(
+        self,
+        env: ItemFeatures,
+        model: AffineModel,
+        network: ValueNetwork,
+        features: Array,
+        scenarios: list[Array],
+        visited: set[bytes],
+    ) -> Iterator[Array]:
+        """The main problem's designs (n,), none twice.
+
+        Programmes and descents on the same objective share the time. Both look within a radius of the incumbent that
+        is halved when a design is worse than promised, and doubled when it is better or none is left.
+        """
+        n, main_seconds, spent = len(model.first.c), self.config.main_seconds, [0.0, 0.0]
+        radius = n
+        reserve = self.seconds_left(2.0 * self.config.polish_seconds) / 2 if self.config.polish else 0.0
+        for _ in range(self.config.iterations):
+            if self.best is not None and self.seconds_left(np.inf) <= reserve:
+                return
+            began, value = time.monotonic(), self.best_loss
+            descends = bool(scenarios) and spent[0] > spent[1] and not self.config.residual
+            if descends:
+                x = self._descent(env, network, features, scenarios, visited, radius)
+            else:
+                main = self._main(env, model, network, features, scenarios[-MOST_IN_PROGRAMME:])
+                main = without(main, [np.frombuffer(key) for key in visited], self.best, radius)
+                answer = solve(main, seconds=self.seconds_left(main_seconds), gap=1e-3, presolve=not scenarios)
+                x = None if answer.values is None else np.round(answer.values[:n]) + 0.0
+                if x is None and answer.optimal and radius >= n:
+                    self.note("main problem without a solution")
+                    return
+            if x is None or x.tobytes() in visited:
+                self.note("main problem without a new design")
+                main_seconds *= 1 if descends or radius < n else 2
+                radius = min(n, 2 * radius)
+            else:
+                yield x
+                radius = min(n, 2 * radius) if self.best_loss < value else max(2, radius // 2)
+            spent[descends] += time.monotonic() - began
+
+    def _descent(
+        self,
+        env: ItemFeatures,
+        network: ValueNetwork,
+        features: Array,
+        scenarios: list[Array],
+        visited: set[bytes],
+        radius: int,
+    ) -> Array | None:
+        """The main problem by descent: from the incumbent, or aside of it when its neighbours promise nothing."""
+        assert self.best is not None, "a start was evaluated"
+        objective = MainObjective(env, network, features, scenarios)
+        until = stop_at(self.seconds_left(self.config.main_seconds))
+        x, _ = main_descent(objective, self.best, self.best_loss, visited, radius, self.rng, until)
+        if x.tobytes() in visited:
+            aside = perturbed(self.best, self.rng)
+            x, _ = main_descent(objective, aside, float(objective(aside[None])[0]), visited, radius, self.rng, until)
+        return None if x.tobytes() in visited else x
+
+    def _main(
+        self, env: ItemFeatures, model: AffineModel, network: ValueNetwork, features: Array, scenarios: list[Array]
+    ) -> MILP:
+        if self.config.residual:  # without scenarios: the relaxed recourse alone
+            return residual_main(model, network, features, scenarios, env.value_scale())
+        if not scenarios:  # nothing happens
+            return scenario_main(model.first, [env.block(np.zeros(self.problem.uncertainty.dim))])
+        return arg_max_main(env, model, network, features, scenarios)
 
     def _network(self, env: ItemFeatures) -> ValueNetwork:
         kind = "residual" if self.config.residual else "value"
@@ -118,15 +175,6 @@ class Neur2ROSearch(RobustSearch):
         assert isinstance(self.env, ItemFeatures)
         return float(self.env.cost_sign * (model.first.c @ x + predicted * self.env.value_scale()))
 
-    def _main(
-        self, env: ItemFeatures, model: AffineModel, network: ValueNetwork, features: Array, scenarios: list[Array]
-    ) -> MILP:
-        if self.config.residual:
-            return residual_main(model, network, features, scenarios, env.value_scale())
-        if not scenarios:  # nothing happens
-            return scenario_main(model.first, [env.block(np.zeros(self.problem.uncertainty.dim))])
-        return arg_max_main(env, model, network, features, scenarios)
-
 
 def arg_max_main(
     env: ItemFeatures, model: AffineModel, network: ValueNetwork, features: Array, scenarios: list[Array]
@@ -139,9 +187,9 @@ def arg_max_main(
     programme = Programme.of(scenario_main(model.first, [env.block(np.zeros(env.uncertainty.dim))]))
     n, r = len(model.first.c), len(model.recourse.z_cost)
     theta, z = n, np.arange(n + 1, n + 1 + r)
-    e_x = design_embedding(programme, network.design, features, np.arange(n))
+    inputs = head_inputs(programme, network, design_embedding(programme, network.design, features, np.arange(n)))
     outputs = [
-        prediction(programme, network, e_x, scenario_embedding(network.scenario, features, xi)) for xi in scenarios
+        prediction(programme, network, inputs, scenario_embedding(network.scenario, features, xi)) for xi in scenarios
     ]
     highest = max(float(output.high[0]) for output in outputs)
     (worst,) = programme.add(1, -INFINITY, INFINITY)
@@ -168,27 +216,41 @@ def residual_main(
     programme = Programme.of(one_recourse(model, relaxed=True))
     if scenarios:
         (extra,) = programme.add(1, 0.0, INFINITY, cost=scale)
-        e_x = design_embedding(programme, network.design, features, np.arange(len(model.first.c)))
+        columns = np.arange(len(model.first.c))
+        inputs = head_inputs(programme, network, design_embedding(programme, network.design, features, columns))
         for xi in scenarios:
-            output = prediction(programme, network, e_x, scenario_embedding(network.scenario, features, xi))
+            output = prediction(programme, network, inputs, scenario_embedding(network.scenario, features, xi))
             columns = np.append(output.columns, extra)
             programme.row(columns, np.append(-output.coefficients[0], 1.0), float(output.constant[0]), INFINITY)
     return programme.build()
 
 
-def without(main: MILP, designs: list[Array]) -> MILP:
-    """The main problem, whose first columns are a binary design, with those designs (n,) cut off."""
-    if not designs:
+def without(main: MILP, designs: list[Array], centre: Array | None = None, radius: int = 0) -> MILP:
+    """The main problem, whose first columns are a binary design, with those designs (n,) cut off.
+
+    With a ``centre``, designs more than ``radius`` entries away from it are cut off too.
+    """
+    # |x - design| as an affine function: entries of the design count when they leave, the others when they enter.
+    if centre is not None:
+        designs = [design for design in designs if np.abs(design - centre).sum() <= radius]
+    far = [(design, 1.0, INFINITY) for design in designs] + ([] if centre is None else [(centre, 0.0, float(radius))])
+    if not far:
         return main
-    x = np.stack(designs)
-    cuts = np.zeros((len(x), len(main.cost)))
-    cuts[:, : x.shape[1]] = np.where(x > 0.5, -1.0, 1.0)
+    points = np.stack([point for point, *_ in far])
+    rows = np.zeros((len(far), len(main.cost)))
+    rows[:, : points.shape[1]] = np.where(points > 0.5, -1.0, 1.0)
+    kept = points.sum(axis=1)
     return dataclasses.replace(
         main,
-        A=sparse.vstack([sparse.csr_matrix(main.A), sparse.csr_matrix(cuts)]).tocsr(),
-        row_lower=np.append(main.row_lower, 1.0 - x.sum(axis=1)),
-        row_upper=np.append(main.row_upper, np.full(len(x), INFINITY)),
+        A=sparse.vstack([sparse.csr_matrix(main.A), sparse.csr_matrix(rows)]).tocsr(),
+        row_lower=np.append(main.row_lower, [low - k for (_, low, _), k in zip(far, kept, strict=True)]),
+        row_upper=np.append(main.row_upper, [high - k for (*_, high), k in zip(far, kept, strict=True)]),
     )
+
+
+def repeated(scenario: Array, scenarios: list[Array]) -> bool:
+    """Whether the scenario is among those, as published: to 0.001 in the sum of differences."""
+    return any(float(np.abs(scenario - old).sum()) < 1e-3 for old in scenarios)
 
 
 def predict(network: ValueNetwork, features: Array, x: Array, scenarios: Array) -> Array:

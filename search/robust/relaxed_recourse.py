@@ -7,6 +7,7 @@ robust) errs on the other side and starts it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -18,27 +19,31 @@ from designopt.milp import solve
 from designopt.parameters import Array
 from designopt.search.robust.base import RobustSearch
 from designopt.search.robust.descent import Screen, descend, perturbed, stop_at
+from designopt.search.robust.hull_cuts import hull_cut, with_cuts
 from designopt.search.robust.models import one_recourse
-from designopt.two_stage import AffineRecourse
+from designopt.two_stage import AffineModel, AffineRecourse, PricedRecourse
+
+SAFE = 0.95  # of a study's time is planned for
 
 
 class RelaxedRecourseSearch(RobustSearch):
     """Anytime search of two-stage robust problems with uncertain objective: certified values and a proved bound.
 
     Steps: the static robust programme; the relaxed-recourse programme started from it, every improving solution
-    evaluated exactly; descent over flips and swaps; then perturbation and descent again until the time is over. Ends by
-    itself when incumbent and bound meet.
+    evaluated exactly; descent over flips and swaps, and again from perturbed designs; then the relaxed-recourse
+    programme again and again, each time with cuts that make it exact at the designs it chose before (where recourses
+    can be priced). Ends by itself when incumbent and bound meet.
     """
 
     requires: ClassVar[tuple[type, ...]] = (DesignEnv, AffineRecourse)
 
     @dataclass(frozen=True)
     class Config:
-        """Hyper-parameters; seconds are wall-clock."""
+        """Hyper-parameters; seconds are wall-clock, and stretched or shrunk alike to a study's time limit."""
 
         static_seconds: float = tunable(1.5, Real(0.5, 5.0), "limit of the static robust programme")
-        relaxed_seconds: float = tunable(5.0, Real(1.0, 60.0), "limit of the relaxed-recourse programme")
-        descent_seconds: float = tunable(3.0, Real(0.0, 60.0), "limit of descents after it; 0: none")
+        relaxed_seconds: float = tunable(5.5, Real(1.0, 600.0, log=True), "limit of all relaxed-recourse programmes")
+        descent_seconds: float = tunable(2.0, Real(0.0, 60.0), "limit of the descents between them; 0: none")
         restarts: int = tunable(20, Integer(0, 1000), "perturbed descents within that limit")
 
     config: Config
@@ -48,27 +53,65 @@ class RelaxedRecourseSearch(RobustSearch):
         assert isinstance(self.env, AffineRecourse)
         model, sign = self.env.affine_model(), self.sign * self.env.cost_sign
         assert sign > 0, "the environment's loss is its cost"
-        nx = len(model.first.c)
-        static = solve(one_recourse(model, relaxed=False), seconds=self.seconds_left(self.config.static_seconds))
+        nx, limits = len(model.first.c), self.config
+        most = limits.static_seconds + limits.relaxed_seconds + limits.descent_seconds
+        left = self.seconds_left(np.inf)
+        pace = 1.0 if np.isinf(left) else SAFE * max(left, 0.0) / most
+        static = solve(one_recourse(model, relaxed=False), seconds=pace * limits.static_seconds)
         seen = [] if static.values is None else [static.values[:nx]]
         self.note("static robust programme")
-        relaxed = solve(
-            one_recourse(model, relaxed=True),
-            seconds=self.seconds_left(self.config.relaxed_seconds),
-            start=static.values,
-        )
+        begun, for_programmes = time.monotonic(), pace * limits.relaxed_seconds
+        relaxed = solve(one_recourse(model, relaxed=True), seconds=for_programmes, start=static.values)
+        for_programmes -= time.monotonic() - begun
         self.prove(relaxed.bound, "relaxed-recourse programme")
         seen += [values[:nx] for values in reversed(relaxed.incumbents)]
         screen = Screen(nx, self.problem.uncertainty.dim)
-        for x in {x.tobytes(): x for x in map(np.round, seen)}.values():
-            _, high, scenario = self.worst_loss(x, cutoff=self.best_loss)
-            self._learn(screen, x, scenario)
-            if self.offer(x, high, "exact worst case"):
-                yield x
-        yield from self._descents(screen)
+        chosen: dict[bytes, tuple[Array, Array]] = {}
+        for x in (np.round(x) + 0.0 for x in seen):
+            if x.tobytes() not in chosen:
+                _, high, scenario = self.worst_loss(x, cutoff=self.best_loss)
+                chosen[x.tobytes()] = x, scenario
+                self._learn(screen, x, scenario)
+                if self.offer(x, high, "exact worst case"):
+                    yield x
+        yield from self._descents(screen, self.seconds_left(pace * limits.descent_seconds))
+        if isinstance(self.env, PricedRecourse):
+            yield from self._sharpened(self.env, model, chosen, time.monotonic() + self.seconds_left(for_programmes))
 
-    def _descents(self, screen: Screen) -> Iterator[Array]:
-        until = stop_at(self.seconds_left(self.config.descent_seconds))
+    def _sharpened(
+        self,
+        env: PricedRecourse,
+        model: AffineModel,
+        chosen: dict[bytes, tuple[Array, Array]],
+        end: float,
+    ) -> Iterator[Array]:
+        """Relaxed-recourse programmes that are exact at the designs chosen so far (design and scenario by its bytes).
+
+        The scenario need not be the worst one: where it already costs more than the incumbent, the cut says so.
+        """
+        programme, nx = one_recourse(model, relaxed=True), len(model.first.c)
+        cuts = [hull_cut(env, model, x, scenario) for x, scenario in chosen.values()]
+        while self.best is not None and not self.proved and (left := end - time.monotonic()) > 0:
+            start = np.full(len(programme.cost), np.nan)
+            start[:nx] = self.best
+            sharper = with_cuts(programme, cuts, nx)
+            answer = solve(sharper, seconds=self.seconds_left(left), gap=1e-6, start=start)
+            # The incumbent is a design: a bound beyond its cost is rounding.
+            self.prove(min(answer.bound, self.best_loss), "relaxed-recourse programme with cuts")
+            fresh = [
+                x for x in (np.round(values[:nx]) + 0.0 for values in answer.incumbents) if x.tobytes() not in chosen
+            ]
+            if not fresh:
+                return
+            for x in fresh:
+                _, high, scenario = self.worst_loss(x, cutoff=self.best_loss)
+                chosen[x.tobytes()] = x, scenario
+                cuts.append(hull_cut(env, model, x, scenario))
+                if self.offer(x, high, "exact worst case"):
+                    yield x
+
+    def _descents(self, screen: Screen, seconds: float) -> Iterator[Array]:
+        until = stop_at(seconds)
         if self.best is None:
             return
         x, loss = descend(self, self.best, self.best_loss, screen, until)

@@ -1,5 +1,6 @@
 """White-box robust searches: optimal where brute force says so, bounds that hold, networks encoded exactly."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -12,10 +13,12 @@ from designopt.launch import make_searcher
 from designopt.milp import INFINITY, MILP, solve
 from designopt.search.robust.adversary import ADVERSARIES, worst_scenario
 from designopt.search.robust.descent import Neighbourhood, Screen
-from designopt.search.robust.encoder import Programme, design_embedding, prediction, scenario_embedding
+from designopt.search.robust.encoder import Programme, design_embedding, head_inputs, prediction, scenario_embedding
+from designopt.search.robust.hull_cuts import hull_cut, with_cuts
 from designopt.search.robust.labels import make_labels
+from designopt.search.robust.main_descent import MainObjective, main_descent
 from designopt.search.robust.models import one_recourse
-from designopt.search.robust.neur2ro import arg_max_main, predict
+from designopt.search.robust.neur2ro import arg_max_main, predict, repeated, without
 from designopt.study import Study
 from designopt.surrogates.training import write_weights
 from designopt.surrogates.value_network import ValueNetwork
@@ -95,6 +98,50 @@ def test_column_generation_bounds_better_than_relaxing_the_recourse(small):
     assert "bound" in price.summary()
 
 
+def test_cuts_hold_for_every_recourse_and_are_tight_at_their_design(small):
+    env, designs, _ = small
+    model, n = env.affine_model(), 7
+    weights, room = model.recourse.W[-1], model.recourse.h[-1]
+    recourses = np.array([np.array(z).T.ravel() for z in itertools.product([(0, 0), (1, 0), (1, 1)], repeat=n)])
+    recourses = recourses[recourses @ weights <= room]
+    rng = np.random.default_rng(0)
+    for x in designs[rng.choice(len(designs), 4, replace=False)]:
+        xi = env.worst_case(x).scenario
+        cut = hull_cut(env, model, x, xi)
+        slack = recourses @ cut.slopes - cut.least
+        assert slack.min() == pytest.approx(0.0, abs=1e-3)
+        assert slack.min() >= 0.0
+        # Lifted: every entry that some recourse may use is in a recourse that the cut holds back.
+        for j in np.flatnonzero(recourses.any(axis=0)):
+            assert slack[recourses[:, j] > 0].min() == pytest.approx(0.0, abs=1e-3)
+        allowed = recourses[(recourses[:, :n] <= x).all(axis=1)]
+        least = min(allowed @ (model.recourse.z_cost + model.Q.T @ xi))
+        assert cut.least == pytest.approx(least, abs=1e-3)
+
+
+def test_programme_with_the_cut_of_its_design_is_exact_there(small):
+    env, designs, values = small
+    model = env.affine_model()
+    relaxed = one_recourse(model, relaxed=True)
+    missed = 0.0
+    for i in (37, 90, 127):
+        x = designs[i]
+        fixed = dataclasses.replace(
+            relaxed, lower=np.append(x, relaxed.lower[7:]), upper=np.append(x, relaxed.upper[7:])
+        )
+        cut = hull_cut(env, model, x, env.worst_case(x).scenario)
+        assert -solve(with_cuts(fixed, [cut], 7)).cost == pytest.approx(values[i], rel=1e-5, abs=1e-3)
+        missed = max(missed, -solve(with_cuts(fixed, [], 7)).cost - values[i])
+    assert missed > 1.0  # without the cut it is not
+
+
+def test_relaxed_recourse_proves_the_optimum_of_small_instances(small):
+    env, _, values = small
+    result = do.optimize(env, search="relaxed_recourse", budget=200, descent_seconds=0.0)
+    assert result.best_value == pytest.approx(values.max(), rel=1e-6)
+    assert result.bound == pytest.approx(values.max(), rel=2e-6)
+
+
 def test_a_larger_instance_is_solved_with_a_small_proved_gap():
     env = RobustKnapsack(n=40, correlation="UN", seed=1)
     result = do.optimize(env, search="relaxed_recourse", budget=100, relaxed_seconds=5.0, descent_seconds=1.0)
@@ -158,6 +205,14 @@ def test_solver_says_infeasible_and_takes_a_start():
     problem = toy([-1.0] * 30, [np.arange(1, 31)], [100], [1.0] * 30, [True] * 30)
     started = solve(problem, seconds=0.01, start=np.zeros(30))
     assert started.values is not None
+
+
+def test_solver_completes_a_partial_start():
+    # The second entry is the first one's square: to be found by the solver from the first alone.
+    problem = toy([0.0, -1.0, 0.0], [[-1, 1, 0], [1, -1, 0], [0, 0, 1]], [0, 0, 1], [1, 1, 1], [True, False, False])
+    answer = solve(problem, seconds=5.0, start=np.array([1.0, np.nan, np.nan]))
+    assert answer.cost == pytest.approx(-1.0)
+    assert np.array_equal(answer.values[:2], [1, 1])
 
 
 def test_solver_prints_nothing(capfd):
@@ -228,7 +283,8 @@ def test_encoded_network_equals_its_forward_pass_at_every_design(seed):
         programme = Programme()
         columns = programme.add(5, 0.0, 1.0, integer=True)
         e_x = design_embedding(programme, network.design, features, columns)
-        output = prediction(programme, network, e_x, scenario_embedding(network.scenario, features, xi))
+        inputs = head_inputs(programme, network, e_x)
+        output = prediction(programme, network, inputs, scenario_embedding(network.scenario, features, xi))
         for column, value in zip(columns, design, strict=True):
             programme.row(np.array([column]), np.ones(1), value, value)
         values = solve(programme.build(), gap=0.0).values
@@ -251,6 +307,75 @@ def test_arg_max_main_problem_takes_the_recourse_cost_of_the_scenario_the_networ
         worst = scenarios[int(predict(network, features, x, np.stack(scenarios)).argmax())]
         best = min(best, -env.second_stage(x, worst).value)
     assert answer.cost == pytest.approx(best, abs=1e-4)
+
+
+def test_main_objective_is_the_exact_second_stage_under_the_scenario_called_worst():
+    env = RobustKnapsack(n=6, seed=4)
+    network, features = ValueNetwork.load(), env.item_features()
+    scenarios = [env.worst_case(x).scenario for x in (np.eye(6)[0] + np.eye(6)[1], np.ones(6))]
+    scenarios += [env.uncertainty.maximise(direction) for direction in np.eye(6)]
+    X = np.array(list(itertools.product([0.0, 1.0], repeat=6)))
+    objective = MainObjective(env, network, features, scenarios)
+    chosen = [scenarios[int(predict(network, features, x, np.stack(scenarios)).argmax())] for x in X]
+    assert np.array_equal(objective.worst(X), chosen)
+    assert len(np.unique(objective.worst(X), axis=0)) > 1
+    expected = [-env.second_stage(x, xi).value for x, xi in zip(X, chosen, strict=True)]
+    assert objective(X) == pytest.approx(expected, abs=1e-8)
+
+
+def test_main_descent_ends_where_no_design_within_its_reach_is_better():
+    weights = np.array([3.0, -2.0, 1.0, -4.0, -1.0, 2.0, -3.0, 5.0])
+
+    def objective(X):
+        return X @ weights + 2.5 * (X[:, 1] * X[:, 3]) + 1.5 * X[:, 4] * X[:, 6]
+
+    def run(x, visited=(), radius=8):
+        start = np.array(x, dtype=float)
+        rng = np.random.default_rng(0)
+        return main_descent(objective, start, float(objective(start[None])[0]), visited, radius, rng, lambda: False)
+
+    X = np.array(list(itertools.product([0.0, 1.0], repeat=8)))
+    best, value = run(np.zeros(8))
+    assert value == objective(best[None])[0]
+    near = np.abs(X - best).sum(axis=1)
+    one_way = np.isin((X - best).sum(axis=1), [-1, 0, 1])  # a flip, or a swap of one in for one out
+    assert (objective(X[(near <= 2) & one_way]) >= value).all()
+    assert np.abs(run(np.ones(8), radius=3)[0] - 1).sum() <= 3
+    other, worse = run(np.zeros(8), visited={best.tobytes()})
+    assert not np.array_equal(other, best)
+    assert worse >= value
+    # A swap where no flip helps: one item has to leave for the other to enter.
+    swapped, _ = main_descent(
+        lambda X: np.where(X.sum(axis=1) == 1, X @ np.arange(8.0), 100.0),
+        np.eye(8)[7], 7.0, (), 8, np.random.default_rng(0), lambda: False,
+    )  # fmt: skip
+    assert np.array_equal(swapped, np.eye(8)[0])
+    assert np.array_equal(
+        main_descent(objective, np.ones(8), 1.0, (), 8, np.random.default_rng(0), lambda: True)[0], np.ones(8)
+    )
+
+
+def test_programme_without_visited_and_far_designs():
+    gains = np.array([-4.0, -3.0, -2.0, -1.0])
+    main = toy(gains, [[1, 1, 1, 1]], [4], [1] * 4, [True] * 4)
+    allowed, left = [], []
+    centre = np.array([1.0, 1, 0, 0])
+    while (answer := solve(without(main, left, centre, 1), gap=0.0)).values is not None:
+        assert gains @ answer.values >= (gains @ allowed[-1] if allowed else -np.inf) - 1e-9
+        left.append(answer.values)
+        allowed.append(answer.values)
+    expected = [x for x in itertools.product([0.0, 1.0], repeat=4) if np.abs(np.array(x) - centre).sum() <= 1]
+    assert {tuple(x) for x in allowed} == set(expected)
+    assert np.array_equal(solve(without(main, [np.ones(4)]), gap=0.0).values, [1, 1, 1, 0])
+    assert without(main, []) is main
+
+
+def test_repeated_scenarios_are_told_as_published():
+    old = np.array([0.5, 0.5, 0.0])
+    step = np.array([1.0, -1.0, 0.0])
+    assert repeated(old + 0.0004 * step, [np.ones(3), old])
+    assert not repeated(old + 0.0006 * step, [np.ones(3), old])
+    assert not repeated(old, [])
 
 
 @pytest.mark.parametrize("kind", ADVERSARIES)
@@ -287,6 +412,17 @@ def test_neur2ro_returns_the_best_exactly_evaluated_design_whatever_its_network(
     assert rows
     assert max(row["exact"] for row in rows) == pytest.approx(result.best_value, rel=1e-6)
     assert all(np.isfinite(row["predicted"]) for row in rows)
+
+
+def test_neur2ro_ends_when_a_scenario_comes_again_but_goes_on_within_a_time_limit(tmp_path):
+    env = RobustKnapsack(correlation="WC", **SMALL)
+    weights = write_network(tmp_path)
+    ended = do.optimize(env, search="neur2ro", budget=500, weights=weights)
+    went_on = do.optimize(env, search="neur2ro", budget=500, weights=weights, seconds=60, iterations=60)
+    assert len(ended.designs) < len(went_on.designs) <= 60
+    assert len(np.unique(went_on.designs, axis=0)) == len(went_on.designs)
+    _, values = brute_force(env)
+    assert went_on.best_value == pytest.approx(values.max(), rel=1e-6)
 
 
 def test_polished_neur2ro_is_locally_optimal(tmp_path):
