@@ -213,7 +213,6 @@ class DifferentiableSearch(Searcher):
         """Nothing is learnt: gradients came from the supernet alone."""
         self._known.update(np.asarray(design, dtype=float).tobytes() for design in designs)
 
-    @one_thread
     def search(self) -> Array:
         """Run to the end, from the checkpoint when there is one -> (d,) design.
 
@@ -232,6 +231,7 @@ class DifferentiableSearch(Searcher):
         self._design = np.clip(design, self.space.low, self.space.high) if self.losses.full_batch else design
         return self._design
 
+    @one_thread  # sums over several threads have other last bits
     def run_epoch(self) -> None:
         """One epoch, and its row of the trace."""
         started = time.process_time()
@@ -309,9 +309,11 @@ class DifferentiableSearch(Searcher):
         losses = self.losses
         with torch.no_grad():
             shares = self.probabilities(self.alpha)
-            row["validation_loss"] = float(self.validation_loss(self.w, self.alpha, losses.validation))
             if isinstance(losses, SupernetLosses):
-                row["validation_accuracy"] = losses.accuracy(self.w, self.mixture(self.alpha), losses.validation)
+                judged = losses.judge(self.w, self.mixture(self.alpha), losses.validation)
+                row["validation_loss"], row["validation_accuracy"] = judged
+            else:
+                row["validation_loss"] = float(self.validation_loss(self.w, self.alpha, losses.validation))
             row["alpha"] = {name: value.tolist() for name, value in self.alpha.items()}
             row["moved"] = max(float((v - self._alpha_start[n]).abs().max()) for n, v in self.alpha.items())
         row |= losses.facts(shares) | {"design": self.design().tolist()}
@@ -355,6 +357,7 @@ class DifferentiableSearch(Searcher):
         facts = {
             key: getattr(self, key) for key in ("epoch", "gradient_evaluations", "cpu_seconds", "stopped", "trace")
         }
+        facts["copies"] = {copy: list(weights) for copy, weights in self.copies.items()}
         checkpoint.write(Path(self.config.checkpoint), tensors, {"identity": self._identity(), **facts})
 
     def _resume(self) -> None:
@@ -362,10 +365,12 @@ class DifferentiableSearch(Searcher):
         if found is None:
             return
         tensors, facts = found
-        for copy in dict.fromkeys(name.split("/")[1] for name in tensors if name.startswith("copy/")):
+        # The file keeps no order of its tensors, but sums over copies and states of optimisers do.
+        for copy, parts in facts["copies"].items():
+            weights = {part: tensors[f"copy/{copy}/{part}"] for part in parts}
             if copy not in self.copies:  # added on the way
-                self.add_copy(copy, checkpoint.under(tensors, f"copy/{copy}/"))
-            self._restore({copy: checkpoint.under(tensors, f"copy/{copy}/")})
+                self.add_copy(copy, weights)
+            self._restore({copy: weights})
         self._restore({"alpha": checkpoint.under(tensors, "alpha/")})
         for name, optimiser in self.optimisers.items():
             state: dict[int, dict[str, Tensor]] = {}

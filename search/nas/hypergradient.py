@@ -52,14 +52,25 @@ def finite_difference(
     epsilon: float = EPSILON,
 ) -> Tensors:
     """The hyper-gradient with the mixed derivative as a central difference over ``epsilon`` along v; see ``exact``."""
-    slope = grad(train_loss)(w, alpha)
+    slope, _ = _gradients(train_loss, w, alpha, of_alpha=False)
     ahead = {n: w[n] - xi * (slope[n] + drift[n]) for n in w}
-    v, direct = grad(validation_loss, argnums=(0, 1))(ahead, alpha)
+    v, direct = _gradients(validation_loss, ahead, alpha)
     norm = torch.sqrt(torch.stack([(part**2).sum() for part in v.values()]).sum())
     if norm == 0:
-        return dict(direct)
+        return direct
     length = epsilon / norm
     plus, minus = (
-        grad(train_loss, argnums=1)({n: w[n] + sign * length * v[n] for n in w}, alpha) for sign in (1.0, -1.0)
+        _gradients(train_loss, {n: w[n] + sign * length * v[n] for n in w}, alpha, of_w=False)[1] for sign in (1, -1)
     )
     return {n: direct[n] - xi * (plus[n] - minus[n]) / (2 * length) for n in alpha}
+
+
+def _gradients(
+    loss: Loss, w: Tensors, alpha: Tensors, of_w: bool = True, of_alpha: bool = True
+) -> tuple[Tensors, Tensors]:
+    """Gradients in w and in alpha in one pass; empty where not wanted, which is cheaper than ``torch.func``."""
+    w = {n: part.detach().requires_grad_(of_w) for n, part in w.items()}
+    alpha = {n: part.detach().requires_grad_(of_alpha) for n, part in alpha.items()}
+    wanted = [*w.values()] * of_w + [*alpha.values()] * of_alpha
+    found = iter(torch.autograd.grad(loss(w, alpha), wanted, materialize_grads=True))
+    return {n: next(found) for n in w if of_w}, {n: next(found) for n in alpha if of_alpha}

@@ -126,15 +126,22 @@ class SupernetLosses:
 
     def validation_loss(self, weights: Tensors, mixture: Tensors, batch: Batch) -> Tensor:
         """Cross-entropy on a batch, plus the mean cost of the mixture."""
-        loss = self.train_loss(weights, mixture, batch)
-        for name, cost in self.costs.items():
-            loss = loss + (mixture[name] * cost).sum()
-        return loss
+        return self.train_loss(weights, mixture, batch) + self._cost(mixture)
+
+    def _cost(self, mixture: Tensors) -> Tensor:
+        costs = [(mixture[name] * cost).sum() for name, cost in self.costs.items()]
+        return torch.stack([*costs, torch.zeros((), dtype=self.dtype, device=self.device)]).sum()
+
+    def judge(self, weights: Tensors, mixture: Tensors, batch: Batch) -> tuple[float, float]:
+        """Validation loss and accuracy on a batch, in one pass."""
+        with torch.no_grad():
+            logits = self.logits(weights, mixture, batch.inputs)
+            loss = nn.functional.cross_entropy(logits, batch.labels) + self._cost(mixture)
+            return float(loss), float((logits.argmax(1) == batch.labels).float().mean())
 
     def accuracy(self, weights: Tensors, mixture: Tensors, batch: Batch) -> float:
         """Share of a batch that is classified rightly, with statistics of that batch."""
-        with torch.no_grad():
-            return float((self.logits(weights, mixture, batch.inputs).argmax(1) == batch.labels).float().mean())
+        return self.judge(weights, mixture, batch)[1]
 
     def design(self, weights: Tensors, mixture: Tensors) -> Array:
         """(d,) the architecture that a mixture stands for."""

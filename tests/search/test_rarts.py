@@ -56,14 +56,16 @@ def test_a_sweep_costs_first_derivatives_only(fused, gradients):
     assert search.gradient_evaluations == gradients
 
 
-def test_each_block_uses_the_newest_of_the_others():
+@pytest.mark.parametrize("fused", [True, False])
+def test_each_block_uses_the_newest_of_the_others(fused):
     """One sweep by hand at lam = 2, beta = 3 from (a, w, y) = (2, -2, -2)."""
-    config = RARTSSearch.Config(lam=2.0, beta=3.0, lr=0.1, lr_alpha=0.1)
+    config = RARTSSearch.Config(lam=2.0, beta=3.0, lr=0.1, lr_alpha=0.1, fused=fused)
     search = RARTSSearch(do.make("designopt/BilevelToy-v0"), config)
     search.step(*next(iter(search.losses.batches(0, 1))))
-    w = -2 - 0.1 * (2 * 2 * (-2 - 2) + 3 * 0) / 5
-    y = -2 - 0.1 * (2 + 3 * (-2 - w)) / 4
-    a = 2 - 0.1 * (2 * 2 * (2 - w) + (y - 2)) / 3
+    w = -2 - 0.1 * (2 * 2 * (-2 - 2) + 3 * 0) / (2 + 0.1 * 3)
+    y = -2 - 0.1 * (2 + 3 * (-2 - w)) / (1 + 0.1 * 3)
+    seen = (-2, -2) if fused else (w, y)  # by alpha
+    a = 2 - 0.1 * (2 * 2 * (2 - seen[0]) + (seen[1] - 2)) / 3
     found = [search.w["w"], search.copies["y"]["w"], search.alpha["alpha"]]
     assert [float(v) for v in found] == pytest.approx([w, y, a], rel=1e-12)
 
@@ -78,6 +80,21 @@ def test_an_interrupted_search_goes_on_exactly(tmp_path):
     again = RARTSSearch(env, config)
     np.testing.assert_array_equal(again.search(), whole.search())
     assert torch.equal(again.copies["y"]["w"], whole.copies["y"]["w"])
+
+
+def test_a_step_of_the_weights_minimises_its_proximal_problem():
+    """Whatever the penalties: linear in the loss, quadratic in the pull and in the way from where it was."""
+    for lam, beta, eta in ((10.0, 1.0, 0.1), (0.5, 1000.0, 0.25)):
+        search = RARTSSearch(
+            do.make("designopt/BilevelToy-v0"), RARTSSearch.Config(lam=lam, beta=beta, lr=eta, lr_alpha=1e-9)
+        )
+        (y,) = search.copies["y"].values()
+        with torch.no_grad():
+            y.fill_(0.5)
+        search.step(*next(iter(search.losses.batches(0, 1))))
+        found = search.w["w"].item()
+        slope = lam * 2 * (-2 - 2) + beta * (found - 0.5) + lam / eta * (found + 2)
+        assert slope == pytest.approx(0.0, abs=1e-9 * beta)
 
 
 @pytest.mark.parametrize("bad", [{"lam": 0.0}, {"beta": -1.0}])
