@@ -1,4 +1,4 @@
-"""Mixed-integer linear programmes, solved by HiGHS on one thread.
+"""Mixed-integer linear programmes, solved by HiGHS on one thread, or by SCIP or Gurobi where they are installed.
 
 Reference: [Huangfu2018] Parallelizing the dual revised simplex method, Mathematical Programming Computation 10.
 """
@@ -15,6 +15,7 @@ from scipy import sparse
 from designopt.parameters import Array
 
 INFINITY = highspy.kHighsInf
+SOLVERS = ("highs", "scip", "gurobi")
 
 
 class QuietHighs(highspy.Highs):
@@ -71,6 +72,7 @@ def solve(
     gap: float = 1e-4,
     start: Array | None = None,
     presolve: bool = True,
+    solver: str = "highs",
 ) -> Solution:
     """Solve to a relative gap or a wall-clock limit; never silent: without a solution the bound is the answer.
 
@@ -78,10 +80,20 @@ def solve(
         problem: what to minimise.
         seconds: wall-clock limit.
         gap: relative difference of cost and bound at which to stop.
-        start: (n,) a feasible solution to begin from; NaN where HiGHS shall complete it.
+        start: (n,) a feasible solution to begin from; NaN where the solver shall complete it.
         presolve: simplify first, here and in heuristics that solve a part. HiGHS does not look at its clock there, and
             strengthening rows with coefficients of very different sizes may not end: off for networks.
+        solver: which one: "highs", or with the extra of that name "scip" or "gurobi".
+
+    Raises:
+        ValueError: an unknown solver, or one that is not installed, naming the extra.
     """
+    if solver not in SOLVERS:
+        raise ValueError(f"solver = {solver!r}; allowed: {', '.join(SOLVERS)}")
+    if solver != "highs":
+        from designopt.milp_extras import EXTRAS
+
+        return EXTRAS[solver](problem, seconds, gap, start, presolve)
     highs = QuietHighs()
     highs.setOptionValue("presolve", "choose" if presolve else "off")
     for heuristic in ("rins", "rens", "root_reduced_cost"):  # they presolve what they cut out

@@ -35,6 +35,7 @@ class CCGSearch(RobustSearch):
 
         iterations: int = tunable(100, Integer(1, 1000), "scenarios at most")
         main_seconds: float = tunable(10.0, Real(1.0, 1000.0, log=True), "limit of one main problem")
+        solver: str = "highs"
 
     config: Config
 
@@ -47,7 +48,9 @@ class CCGSearch(RobustSearch):
         blocks = [self.env.block(scenarios[0])]
         for _ in range(self.config.iterations):
             main = scenario_main(first, blocks)
-            answer = solve(main, seconds=self.seconds_left(self.config.main_seconds), gap=1e-9)
+            answer = solve(
+                main, seconds=self.seconds_left(self.config.main_seconds), gap=1e-9, solver=self.config.solver
+            )
             self.prove(answer.bound, "main problem")
             if answer.values is None:
                 return

@@ -34,6 +34,7 @@ class KAdaptabilitySearch(RobustSearch):
 
         k: int = tunable(2, Integer(2, 4), "recourses")
         main_seconds: float = tunable(20.0, Real(1.0, 1000.0, log=True), "limit of the programme")
+        solver: str = "highs"
 
     config: Config
 
@@ -43,9 +44,11 @@ class KAdaptabilitySearch(RobustSearch):
         model, k = self.env.affine_model(), self.config.k
         nx = len(model.first.c)
         seconds = self.seconds_left(self.config.main_seconds)
-        static = solve(one_recourse(model, relaxed=False), seconds=0.2 * seconds)
+        static = solve(one_recourse(model, relaxed=False), seconds=0.2 * seconds, solver=self.config.solver)
         start = None if static.values is None else _start(model, static.values, k)
-        answer = solve(k_adaptable(model, k), seconds=self.seconds_left(0.8 * seconds), start=start)
+        answer = solve(
+            k_adaptable(model, k), seconds=self.seconds_left(0.8 * seconds), start=start, solver=self.config.solver
+        )
         for values in reversed(answer.incumbents):
             yield np.round(values[:nx])
 

@@ -58,6 +58,7 @@ class Neur2ROSearch(RobustSearch):
         )
         polish_seconds: float = tunable(5.0, Real(0.5, 60.0, log=True), "limit of the descent")
         weights: str = ""
+        solver: str = "highs"
 
     config: Config
 
@@ -118,7 +119,13 @@ class Neur2ROSearch(RobustSearch):
             else:
                 main = self._main(env, model, network, features, scenarios[-MOST_IN_PROGRAMME:])
                 main = without(main, [np.frombuffer(key) for key in visited], self.best, radius)
-                answer = solve(main, seconds=self.seconds_left(main_seconds), gap=1e-3, presolve=not scenarios)
+                answer = solve(
+                    main,
+                    seconds=self.seconds_left(main_seconds),
+                    gap=1e-3,
+                    presolve=not scenarios,
+                    solver=self.config.solver,
+                )
                 x = None if answer.values is None else np.round(answer.values[:n]) + 0.0
                 if x is None and answer.optimal and radius >= n:
                     self.note("main problem without a solution")

@@ -29,6 +29,7 @@ class NominalSearch(RobustSearch):
         """Hyper-parameters; seconds are wall-clock."""
 
         main_seconds: float = tunable(10.0, Real(1.0, 100.0), "limit of the programme")
+        solver: str = "highs"
 
     config: Config
 
@@ -38,7 +39,7 @@ class NominalSearch(RobustSearch):
         scenario = self.problem.uncertainty.project(np.zeros((1, self.problem.uncertainty.dim)))[0]
         first = self.env.first_stage()
         main = scenario_main(first, [self.env.block(scenario)])
-        answer = solve(main, seconds=self.seconds_left(self.config.main_seconds))
+        answer = solve(main, seconds=self.seconds_left(self.config.main_seconds), solver=self.config.solver)
         self.prove(answer.bound, "nominal programme")
         if answer.values is not None:
             yield answer.values[: len(first.c)]

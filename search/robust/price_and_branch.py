@@ -37,6 +37,7 @@ class PriceAndBranchSearch(RobustSearch):
 
         root_seconds: float = tunable(20.0, Real(1.0, 300.0, log=True), "limit of column generation")
         main_seconds: float = tunable(10.0, Real(1.0, 300.0, log=True), "limit of the restricted programme")
+        solver: str = "highs"
 
     config: Config
 
@@ -45,7 +46,11 @@ class PriceAndBranchSearch(RobustSearch):
         assert isinstance(self.env, PricedRecourse)
         model = self.env.affine_model()
         columns = self._generate(model, self.env)
-        answer = solve(master(model, columns, whole=True), seconds=self.seconds_left(self.config.main_seconds))
+        answer = solve(
+            master(model, columns, whole=True),
+            seconds=self.seconds_left(self.config.main_seconds),
+            solver=self.config.solver,
+        )
         for values in reversed(answer.incumbents):
             yield np.round(values[: len(model.first.c)])
 

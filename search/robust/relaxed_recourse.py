@@ -45,6 +45,7 @@ class RelaxedRecourseSearch(RobustSearch):
         relaxed_seconds: float = tunable(5.5, Real(1.0, 600.0, log=True), "limit of all relaxed-recourse programmes")
         descent_seconds: float = tunable(2.0, Real(0.0, 60.0), "limit of the descents between them; 0: none")
         restarts: int = tunable(20, Integer(0, 1000), "perturbed descents within that limit")
+        solver: str = "highs"
 
     config: Config
 
@@ -57,11 +58,15 @@ class RelaxedRecourseSearch(RobustSearch):
         most = limits.static_seconds + limits.relaxed_seconds + limits.descent_seconds
         left = self.seconds_left(np.inf)
         pace = 1.0 if np.isinf(left) else SAFE * max(left, 0.0) / most
-        static = solve(one_recourse(model, relaxed=False), seconds=pace * limits.static_seconds)
+        static = solve(
+            one_recourse(model, relaxed=False), seconds=pace * limits.static_seconds, solver=self.config.solver
+        )
         seen = [] if static.values is None else [static.values[:nx]]
         self.note("static robust programme")
         begun, for_programmes = time.monotonic(), pace * limits.relaxed_seconds
-        relaxed = solve(one_recourse(model, relaxed=True), seconds=for_programmes, start=static.values)
+        relaxed = solve(
+            one_recourse(model, relaxed=True), seconds=for_programmes, start=static.values, solver=self.config.solver
+        )
         for_programmes -= time.monotonic() - begun
         self.prove(relaxed.bound, "relaxed-recourse programme")
         seen += [values[:nx] for values in reversed(relaxed.incumbents)]
@@ -95,7 +100,7 @@ class RelaxedRecourseSearch(RobustSearch):
             start = np.full(len(programme.cost), np.nan)
             start[:nx] = self.best
             sharper = with_cuts(programme, cuts, nx)
-            answer = solve(sharper, seconds=self.seconds_left(left), gap=1e-6, start=start)
+            answer = solve(sharper, seconds=self.seconds_left(left), gap=1e-6, start=start, solver=self.config.solver)
             # The incumbent is a design: a bound beyond its cost is rounding.
             self.prove(min(answer.bound, self.best_loss), "relaxed-recourse programme with cuts")
             fresh = [

@@ -29,6 +29,7 @@ class StaticRobustSearch(RobustSearch):
         """Hyper-parameters; seconds are wall-clock."""
 
         main_seconds: float = tunable(10.0, Real(1.0, 100.0), "limit of the programme")
+        solver: str = "highs"
 
     config: Config
 
@@ -37,6 +38,6 @@ class StaticRobustSearch(RobustSearch):
         assert isinstance(self.env, AffineRecourse)
         model = self.env.affine_model()
         main = one_recourse(model, relaxed=False)
-        answer = solve(main, seconds=self.seconds_left(self.config.main_seconds))
+        answer = solve(main, seconds=self.seconds_left(self.config.main_seconds), solver=self.config.solver)
         if answer.values is not None:
             yield answer.values[: len(model.first.c)]
