@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from designopt.report import content, designs, figures, nas_figures, style
+from designopt.report import content, designs, figures, nas_figures, sequence_figures, style
 from designopt.report.curves import curve
 from designopt.report.importance import importance_figure, importances
 from designopt.report.picture import CONFIG
@@ -119,7 +119,7 @@ def _figures(result: Result) -> dict[str, Plot]:
         figure = designs.parallel(result, first)
         axes = len(figure.data[0].dimensions)
         drawn["Designs"] = plot(figure, "designs", PARALLEL, 72 * axes + 110)
-    for heading, (id, figure) in nas_figures.drawings(result).items():
+    for heading, (id, figure) in (nas_figures.drawings(result) | sequence_figures.drawings(result)).items():
         drawn[heading] = plot(figure, id)
     times = timeline(result)
     if times is not None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from designopt import lottery
 from designopt.ranking import CHOICES, block_losses, ran_everywhere, rank_backends
+from designopt.report import offline_figures
 from designopt.report import sweep_figures as figures
 from designopt.report.content import value_text
 from designopt.report.html import Plot, plot, render
@@ -63,6 +64,15 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Offline:
+    """Improvement on the initial data of one environment, at each of its arguments."""
+
+    name: str
+    rounds: Plot
+    table: Table
+
+
+@dataclass(frozen=True)
 class Ranks:
     """Backends over all environments."""
 
@@ -95,6 +105,7 @@ def write_sweep_report(store: Store, sweep: str, path: str | Path) -> Path:
             "tries": plot(figures.tries(compared, colour), "tries", width=560),
             "ranks": _ranks(compared, colour),
             "winners": _winners(compared),
+            "offline": _offline(offline_figures.courses(compared, runs), colour),
         }
     failed = table[table["state"] == "failed"]
     return render(
@@ -112,7 +123,7 @@ def write_sweep_report(store: Store, sweep: str, path: str | Path) -> Path:
         commands=list(dict.fromkeys(run.command for run in runs if run.command)),
         libraries=runs[-1].versions,
         terms=TERMS,
-        **({"problems": []} | page),
+        **({"problems": [], "offline": []} | page),
     )
 
 
@@ -166,6 +177,15 @@ def _problem(place: int, part: pd.DataFrame, spread: pd.DataFrame, colour: dict[
         lottery_table(rows, first["sense"]),
         plot(figures.draws(part, colour), f"draws-{place}", width=90 * part["backend"].nunique()),
     )
+
+
+def _offline(courses: list[offline_figures.Course], colour: dict[str, str]) -> list[Offline]:
+    found = []
+    for i, env in enumerate(dict.fromkeys(course.env for course in courses), 1):
+        own = [course for course in courses if course.env == env]
+        figure = plot(offline_figures.improvement(own, colour), f"rounds-{i}")
+        found.append(Offline(env, figure, Table(*offline_figures.thresholds(own))))
+    return found
 
 
 def lottery_table(rows: pd.DataFrame, sense: str) -> Table:

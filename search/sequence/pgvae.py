@@ -97,18 +97,29 @@ class VAESearch(Searcher):
         return designs
 
     def note(self, designs: Array, asked: int) -> None:
-        """A row of the trace: unique and new share of a proposed batch, and what is known of the model behind it."""
+        """A row of the trace: unique and new share of a proposed batch, and what is known of the model behind it.
+
+        The last row also has the picture of the latent space.
+        """
         distinct = np.unique(designs, axis=0)
+        if self.trace:
+            self.trace[-1] = {name: value for name, value in self.trace[-1].items() if name not in self._picture}
         self.trace.append(
             {
                 "evaluated": asked,
                 "unique": len(distinct) / len(designs),
                 "new": int(self._seen.fresh(designs).sum()) / len(designs),
                 **self._facts,
+                **self._picture,
             }
         )
 
     _facts: dict[str, float] = {}  # noqa: RUF012 - replaced, never changed
+    _picture: dict[str, Array] = {}  # noqa: RUF012
+
+    def picture(self, codes: torch.Tensor, y: Array, proposed: torch.Tensor) -> None:
+        """For the trace: (n, latent) codes of the distinct designs known, (n,) their fitness, (k, latent) proposals."""
+        self._picture = {"codes": codes.numpy(), "fitness": y, "proposed": proposed.numpy()}
 
     def _propose(self, n: int, rows: NDArray[np.int64], rng: np.random.Generator) -> Array:
         raise NotImplementedError
@@ -176,6 +187,7 @@ def propose_together(
         proposals.append(model.designs(z, i))
         order = spearmanr(log_prior, y[i]).statistic if np.ptp(y[i]) else np.nan
         searcher._facts = {"loss": float(losses[i]), "spearman": float(order), "centres": len(set(centres.tolist()))}
+        searcher.picture(mean, fitness(searcher.history, rows[i]), z)
     return proposals
 
 

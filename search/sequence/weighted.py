@@ -60,7 +60,9 @@ class WeightedSearch(VAESearch):
         elif (rows >= self._taken).any():
             self._learn(designs, y, rows >= self._taken, rng)
         self._taken = len(self.history)
-        return self._sample(n, designs, y, rng)
+        z, proposals = self._sample(n, designs, y, rng)
+        self.picture(self._model.embed(designs)[0], fitness(self.history, rows), z)
+        return proposals
 
     def _learn(self, designs: Array, y: Array, latest: NDArray[np.bool_], rng: np.random.Generator) -> None:
         assert self._model is not None
@@ -77,10 +79,11 @@ class WeightedSearch(VAESearch):
         """(n,) of the latest designs, up to a constant; -inf: not learned from."""
         raise NotImplementedError
 
-    def _sample(self, n: int, designs: Array, y: Array, rng: np.random.Generator) -> Array:
+    def _sample(self, n: int, designs: Array, y: Array, rng: np.random.Generator) -> tuple[torch.Tensor, Array]:
+        """-> (n, latent) codes and the (n, d) designs that they stand for."""
         assert self._model is not None
-        z = rng.standard_normal((n, self.config.latent))
-        return self._model.designs(torch.as_tensor(z, dtype=torch.float32))
+        z = torch.as_tensor(rng.standard_normal((n, self.config.latent)), dtype=torch.float32)
+        return z, self._model.designs(z)
 
 
 def normalised(log_weights: Array) -> Array:
@@ -173,7 +176,7 @@ class WeightedRetrainingSearch(WeightedSearch):
         loss = self._model.fit([designs], [y], [weights / weights.mean()])
         self._facts = {"loss": float(loss[0]), "weighted": len(y)}
 
-    def _sample(self, n: int, designs: Array, y: Array, rng: np.random.Generator) -> Array:
+    def _sample(self, n: int, designs: Array, y: Array, rng: np.random.Generator) -> tuple[torch.Tensor, Array]:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.gaussian_process import GaussianProcessRegressor
         from sklearn.gaussian_process.kernels import RBF, WhiteKernel
@@ -196,6 +199,7 @@ class WeightedRetrainingSearch(WeightedSearch):
         expected, sigma = process.predict(z, return_std=True)
         u = (expected - values.max()) / np.maximum(sigma, 1e-9)
         gain = sigma * (norm.pdf(u) + u * norm.cdf(u))
-        decoded = self._model.designs(torch.as_tensor(z[np.argsort(-gain, kind="stable")], dtype=torch.float32))
-        order = np.argsort(~self._seen.fresh(decoded), kind="stable")
-        return decoded[order[:n]]
+        ordered = torch.as_tensor(z[np.argsort(-gain, kind="stable")], dtype=torch.float32)
+        decoded = self._model.designs(ordered)
+        chosen = np.argsort(~self._seen.fresh(decoded), kind="stable")[:n]
+        return ordered[chosen], decoded[chosen]
