@@ -234,7 +234,7 @@ CANDIDATES = {
     "gp-botorch": "256, 8 polished",
     "gp-published": "3, 1 polished",
     "gp": "1024, 6 polished",
-    "agp-cei": "1024, 6 polished",
+    "agp-cei": "512, 4 polished",
     "pfn-cei": "512, 3 polished",
     "pfn-cei+": "512, 3 polished",
     "pfn-pen": "512, 3 polished",

@@ -21,9 +21,8 @@ from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputOb
 from botorch.sampling.normal import SobolQMCNormalSampler
 from botorch.utils.multi_objective.box_decompositions import FastNondominatedPartitioning
 from botorch.utils.multi_objective.pareto import is_non_dominated
-from botorch.utils.probability.utils import log_ndtr  # torch's has wrong gradients far below zero
 from torch import Tensor
-from torch.special import ndtri
+from torch.special import log_ndtr, ndtri
 
 from designopt.search.maximise import Acquisition
 from designopt.surrogates.amortized_gp import ConditionedGP
@@ -32,6 +31,7 @@ from designopt.surrogates.warp import Warp
 
 ACQUISITIONS = ("cei", "cei_plus", "penalty", "ei", "ucb", "thompson")
 SAMPLES = 32
+LOG_ROOT_2PI = 0.5 * math.log(2 * math.pi)
 CONFIDENCE = 2.0
 """Standard deviations of optimism of ``ucb``."""
 
@@ -73,15 +73,48 @@ class Normal:
 
     def log_cdf(self, y: Tensor | float) -> Tensor:
         """Logarithm of P(Y <= y)."""
-        return log_ndtr((y - self.mean) / self.deviation)
+        return cast(Tensor, _LogCdf.apply((y - self.mean) / self.deviation))  # type: ignore[no-untyped-call]
 
     def log_expected_improvement(self, best: Tensor | float) -> Tensor:
         """Logarithm of E[max(Y - best, 0)]."""
-        return _log_ei_helper((self.mean - best) / self.deviation) + self.deviation.log()
+        gain = _LogImprovement.apply((self.mean - best) / self.deviation)  # type: ignore[no-untyped-call]
+        return cast(Tensor, gain + self.deviation.log())
 
     def quantile(self, p: Tensor | float) -> Tensor:
         """Values y with P(Y <= y) = p."""
         return cast(Tensor, self.mean + self.deviation * ndtri(torch.as_tensor(p).to(self.mean)))
+
+
+class _LogCdf(torch.autograd.Function):
+    """Log of the standard normal distribution function. The gradient of torch's is wrong far below zero."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor) -> Tensor:
+        value: Tensor = log_ndtr(z)
+        ctx.save_for_backward(z, value)
+        return value
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        z, value = ctx.saved_tensors
+        return cast(Tensor, gradient * (-0.5 * z**2 - LOG_ROOT_2PI - value).exp())
+
+
+class _LogImprovement(torch.autograd.Function):
+    """Log E[max(Y, 0)], Y with mean z and deviation 1 [Ament2023]; its derivative is that expectation's, Phi(z)."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor) -> Tensor:
+        value: Tensor = _log_ei_helper(z)
+        ctx.save_for_backward(z, value)
+        return value
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        z, value = ctx.saved_tensors
+        return cast(Tensor, gradient * (log_ndtr(z) - value).exp())
 
 
 def marginals(model: Model, X: Tensor) -> Marginals:

@@ -255,13 +255,15 @@ class BayesianSearch(Searcher):
 
 
 class AGPSearch(BayesianSearch):
-    """Bayesian optimisation in which a network emits the Gaussian processes: no fitting, a twentieth of the time."""
+    """Bayesian optimisation in which a network emits the Gaussian processes: no fitting, a fraction of the time."""
 
     @dataclass(frozen=True)
     class Config(BayesianSearch.Config):
         """Hyper-parameters."""
 
         surrogate: str = tunable("agp", Categorical(SURROGATES), "fitted processes, or a pre-trained network")
+        screened: int = tunable(512, Integer(128, 8192, log=True), "candidates scored per proposal")
+        polished: int = tunable(4, Integer(1, 32, log=True), "of which so many are moved uphill")
 
 
 class PFNSearch(BayesianSearch):

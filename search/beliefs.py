@@ -14,12 +14,13 @@ from torch import Tensor
 from designopt.parameters import Array
 from designopt.search.acquisition import marginals
 from designopt.search.maximise import Acquisition
+from designopt.surrogates.amortized_gp import STEPS
 from designopt.surrogates.gp import fit_gp
 from designopt.surrogates.warp import Choice, Warp, fit_warped, spread
 
 SURROGATES = ("gp", "pfn", "agp")
-JUDGED = 64
-"""Number of designs on which warpings are compared for a network."""
+JUDGED, ROUGH = 64, 6
+"""Designs and steps of inference by which warpings are compared for a network."""
 
 
 class Conditioned(Protocol):
@@ -105,9 +106,13 @@ class Pretrained:
         choice = Choice.of(Y, pivots)
         Z, slopes = torch.as_tensor(choice.Z).to(X), torch.as_tensor(choice.slopes).to(X)
         rows = spread(len(X), JUDGED).to(X.device)
-        judged = self.judge.condition_on(X[rows], Z[rows], self.categorical)
+        judged = self.judge.condition_on(X[rows], Z[rows], self.categorical, steps=ROUGH)
         best = choice.most_probable(judged.evidence + slopes[rows].sum(dim=0))
-        return self.plain(X, Z[:, best]), Z[:, best], [choice.warps[i] for i in best]
+        Z, warps = Z[:, best], [choice.warps[i] for i in best]
+        if self.network is not self.judge:
+            return self.plain(X, Z), Z, warps
+        model = self.judge.condition_on(X, Z, self.categorical, steps=STEPS - ROUGH, after=judged.state.rows(best))
+        return model, Z, warps
 
 
 @cache

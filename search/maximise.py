@@ -90,7 +90,7 @@ def polish(
         return -acquisition(X[:, None])
 
     bounds = list(zip(low[real].tolist(), high[real].tolist(), strict=True))
-    unit[:, real] = minimise(loss, unit[:, real], bounds, iterations=steps, tolerance=1e-7)
+    unit[:, real] = minimise(loss, unit[:, real], bounds, iterations=steps, tolerance=1e-6)
     return space.from_unit(unit.cpu().numpy())
 
 

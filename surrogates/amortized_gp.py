@@ -22,13 +22,15 @@ from torch import Tensor
 
 from designopt.surrogates.gp import as_mask
 from designopt.surrogates.hyperparameters import JITTER, Conditioned, Hyperparameters
-from designopt.surrogates.inference_network import Architecture, InferenceNetwork
-from designopt.surrogates.kernels import mixture
+from designopt.surrogates.inference_network import Architecture, InferenceNetwork, State
+from designopt.surrogates.kernels import mixture, mixture_in_parts
 from designopt.surrogates.training import load_state, read_weights
 
 WEIGHTS = Path(__file__).parent / "weights" / "agp.safetensors"
 STEPS = 8
 """Of inference, as many as in training at most."""
+CHUNK = 128
+"""Designs that are predicted at once; more do not fit a core's cache."""
 CONSTANT = 1e-12
 """Outputs whose deviation is below this share of their size are constant but for rounding."""
 
@@ -62,7 +64,15 @@ class AmortizedGP:
         load_state(network, weights, file)
         return cls(network.to(device), facts["most_points"], facts["most_dimensions"])
 
-    def condition_on(self, X: Tensor, Y: Tensor, categorical: ArrayLike | None = None) -> ConditionedGP:
+    def condition_on(
+        self,
+        X: Tensor,
+        Y: Tensor,
+        categorical: ArrayLike | None = None,
+        *,
+        steps: int = STEPS,
+        after: State | None = None,
+    ) -> ConditionedGP:
         """The model that has seen m outputs of n designs. All outputs go through the network at once.
 
         Beyond the trained range of n and d it works on, with a warning: the network is equivariant in both.
@@ -72,6 +82,9 @@ class AmortizedGP:
             Y: (n, m) outputs, finite, of any scale: they are standardised inside. GPyTorch takes no deviation for less
                 than 1e-5, so not in units that make such differences matter.
             categorical: (d,) which columns are categories, compared by equality; none by default.
+            steps: of inference, at least 1.
+            after: the state in which the network left inference on some of the designs, (m,) outputs, from which it
+                goes on; from the beginning if not given.
 
         Raises:
             ValueError: shapes that do not fit, or values that are not finite.
@@ -84,16 +97,16 @@ class AmortizedGP:
                 warnings.warn(f"{found} {kind}; the network was trained on at most {most}", stacklevel=2)
         center, unit = scales(Y)
         y = ((Y - center) / unit).mT
-        return ConditionedGP(self._fit(X, y, as_mask(categorical, X)), center, unit)
-
-    def infer(self, X: Tensor, y: Tensor, categorical: Tensor) -> Hyperparameters:
-        """What is inferred from designs X (n, d) and standardised outputs y (m, n)."""
-        return self._fit(X, y, categorical).theta
+        with torch.no_grad():
+            start = self.network.start(y, as_mask(categorical, X)) if after is None else after
+            fit, state = self.network.follow(X[None], y, start, steps)[-1]
+        return ConditionedGP(fit, state, center, unit)
 
     @torch.no_grad()
-    def _fit(self, X: Tensor, y: Tensor, categorical: Tensor) -> Conditioned:
+    def infer(self, X: Tensor, y: Tensor, categorical: Tensor) -> Hyperparameters:
+        """What is inferred from designs X (n, d) and standardised outputs y (m, n)."""
         fit: Conditioned = self.network(X[None], y, categorical, STEPS)[-1]
-        return fit
+        return fit.theta
 
 
 class ConditionedGP(Model):
@@ -101,18 +114,20 @@ class ConditionedGP(Model):
 
     Args:
         fit: of standardised outputs; its designs are shared by all outputs, (1, n, d).
+        state: of the inference of its hyper-parameters.
         center: (m,) of the outputs.
         unit: (m,) of the outputs.
     """
 
-    def __init__(self, fit: Conditioned, center: Tensor, unit: Tensor) -> None:
+    def __init__(self, fit: Conditioned, state: State, center: Tensor, unit: Tensor) -> None:
         super().__init__()
-        self.theta, self.center, self.unit = fit.theta, center, unit
+        self.theta, self.state, self.center, self.unit = fit.theta, state, center, unit
         self.X, self._y = fit.X[0], fit.y
         eye = torch.eye(len(self.X)).to(fit.y)
         self._whitener = torch.linalg.solve_triangular(fit.cholesky, eye, upper=False)  # (m, n, n)
         centred = (fit.y - fit.theta.mean[:, None])[..., None]
         self._weights = self._whitener.mT @ (self._whitener @ centred)  # (m, n, 1)
+        self._scaled = fit.theta.scaled(fit.X)  # (m, n, d)
 
     @property
     def Y(self) -> Tensor:
@@ -142,7 +157,8 @@ class ConditionedGP(Model):
         """The same hyper-parameters with p more designs, X: (p, d), Y: (p, m)."""
         X, Y = checked(X, Y)
         y = torch.cat([self._y, ((Y - self.center) / self.unit).mT], dim=1)
-        return ConditionedGP(Conditioned.on(self.theta, torch.cat([self.X, X])[None], y), self.center, self.unit)
+        fit = Conditioned.on(self.theta, torch.cat([self.X, X])[None], y)
+        return ConditionedGP(fit, self.state, self.center, self.unit)
 
     def condition_on_observations(self, X: Tensor, Y: Tensor, **_: Any) -> ConditionedGP:
         """BoTorch's name of ``condition``."""
@@ -151,14 +167,21 @@ class ConditionedGP(Model):
     def subset_output(self, idcs: list[int]) -> ConditionedGP:
         """The model of some of the outputs."""
         fit = Conditioned.on(self.theta.rows(idcs), self.X[None], self._y[idcs])
-        return ConditionedGP(fit, self.center[idcs], self.unit[idcs])
+        return ConditionedGP(fit, self.state.rows(idcs), self.center[idcs], self.unit[idcs])
 
     def marginals(self, X: Tensor) -> tuple[Tensor, Tensor]:
-        """X: (p, d) -> means and variances (p, m) of noise-free outputs, one by one."""
-        mean, explained = self._explained(X)
-        scale = self.theta.scale[:, None]
-        variance = (scale - explained.square().sum(-1)).clamp_min(JITTER * scale)
+        """X: (p, d) -> means and variances (p, m) of noise-free outputs, one by one; differentiable once."""
+        if torch.is_grad_enabled() and X.requires_grad:
+            mean, variance = _Marginals.apply(X, self)  # type: ignore[no-untyped-call]  # torch has no type
+        else:
+            parts = [self._moments(*self._explained(part)) for part in X.split(CHUNK)]
+            mean, variance = (torch.cat(moment, dim=1) for moment in zip(*parts, strict=True))
         return self.center + self.unit * mean.mT, self.unit**2 * variance.mT
+
+    def _moments(self, mean: Tensor, explained: Tensor) -> tuple[Tensor, Tensor]:
+        """What ``_explained`` says of p designs -> standardised means and variances, (m, p)."""
+        scale = self.theta.scale[:, None]
+        return mean, (scale - explained.square().sum(-1)).clamp_min(JITTER * scale)
 
     def posterior(
         self,
@@ -219,9 +242,39 @@ class ConditionedGP(Model):
 
     def _explained(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """X: (p, d) -> standardised means (m, p), and rows (m, p, n) whose products the data take from the prior."""
-        cross = mixture(self.theta.squared_distances(X[None], self.X[None]), self.theta.factors)
-        mean = self.theta.mean[:, None] + (cross @ self._weights)[..., 0]
-        return mean, cross @ self._whitener.mT
+        return self._given(mixture(self._squares(X), self.theta.factors))
+
+    def _squares(self, X: Tensor) -> Tensor:
+        """X: (p, d) -> squared distances (m, p, n) from the designs seen, in length-scales."""
+        return self.theta.squared_distances(X[None], self.X[None], self._scaled)
+
+    def _given(self, cross: Tensor) -> tuple[Tensor, Tensor]:
+        """Covariances (m, p, n) with the designs seen -> what ``_explained`` says."""
+        return self.theta.mean[:, None] + (cross @ self._weights)[..., 0], cross @ self._whitener.mT
+
+
+class _Marginals(torch.autograd.Function):
+    """The moments with their derivatives by formula: automatic ones take several times as long."""
+
+    @staticmethod
+    def forward(ctx: Any, X: Tensor, model: ConditionedGP) -> tuple[Tensor, Tensor]:
+        theta, whitener, weights = model.theta, model._whitener, model._weights
+        parts = mixture_in_parts(model._squares(X), theta.factors)
+        mean, explained = model._given(parts.covariance)
+        mean, variance = model._moments(mean, explained)
+        # By every squared distance, then, through those, by every column of X.
+        by_r2 = 2 * parts.slope * torch.stack([weights.mT.expand_as(explained), -2 * explained @ whitener])
+        pull = by_r2.sum(-1, keepdim=True) * theta.scaled(X[None]) - by_r2 @ model._scaled
+        by_mean, by_variance = pull * theta.stretching(X[None])
+        least = (variance <= JITTER * theta.scale[:, None])[..., None]
+        ctx.save_for_backward(by_mean, by_variance.masked_fill(least, 0.0))
+        return mean, variance
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, by_mean: Tensor, by_variance: Tensor) -> tuple[Tensor, None]:
+        mean, variance = ctx.saved_tensors
+        return (by_mean[..., None] * mean + by_variance[..., None] * variance).sum(0), None
 
 
 def checked(X: Tensor, Y: Tensor) -> tuple[Tensor, Tensor]:

@@ -84,13 +84,27 @@ class Hyperparameters:
         slope = (X * (part + 1) - part / whole * (whole + 1)) / whole
         return torch.where(self.categorical, 0.0, slope)
 
+    def stretching(self, X: Tensor) -> Tensor:
+        """Derivative of ``scaled`` by X, of the same shape."""
+        c = self._bends()
+        widths = torch.where(self.categorical, 0.0, (0.5 * self.log_weights).exp()[:, None])
+        return widths * c / torch.expm1(c) * torch.exp(c * X)
+
     def _bends(self) -> Tensor:
         return torch.where(self.bends.abs() < 1e-3, 1e-3, self.bends)[:, None]  # 0 / 0 at 0
 
-    def squared_distances(self, X1: Tensor, X2: Tensor) -> Tensor:
-        """X1: (B, p, d), X2: (B, n, d) -> (B, p, n), in length-scales; either may have 1 for B."""
-        widths = (0.5 * self.log_weights).exp()[:, None]
-        r2 = squared_distances(self.warped(X1) * widths, self.warped(X2) * widths)
+    def scaled(self, X: Tensor) -> Tensor:
+        """X: (..., n, d) that broadcasts with B in front of n -> (B, n, d), ``warped`` and in length-scales."""
+        return self.warped(X) * (0.5 * self.log_weights).exp()[:, None]
+
+    def squared_distances(self, X1: Tensor, X2: Tensor, scaled2: Tensor | None = None) -> Tensor:
+        """X1: (B, p, d), X2: (B, n, d) -> (B, p, n), in length-scales; either may have 1 for B.
+
+        ``scaled2`` is ``scaled(X2)``, if known.
+        """
+        Z1 = self.scaled(X1)
+        Z2 = Z1 if X2 is X1 else self.scaled(X2) if scaled2 is None else scaled2
+        r2 = squared_distances(Z1, Z2)
         if self.categorical.any():
             weights = self.log_weights[:, self.categorical].exp()
             r2 = r2 + (_differing(X1, X2, self.categorical) @ weights[:, None, :, None])[..., 0]
@@ -141,10 +155,10 @@ class Conditioned:
     def on(cls, theta: Hyperparameters, X: Tensor, y: Tensor) -> Conditioned:
         """X: (B, n, d) or (1, n, d), y: (B, n)."""
         n = y.shape[-1]
-        eye = torch.eye(n, dtype=y.dtype, device=y.device)
-        r2 = theta.squared_distances(X, X) * (1 - eye)
+        r2 = theta.squared_distances(X, X)
+        r2.diagonal(dim1=-2, dim2=-1).zero_()
         mixed = mixture_in_parts(r2, theta.factors)
-        cholesky = torch.linalg.cholesky(mixed.covariance + theta.noise[:, None, None] * eye)
+        cholesky = torch.linalg.cholesky(mixed.covariance + torch.diag_embed(theta.noise[:, None].expand(-1, n)))
         return cls(theta, X, y, mixed, cholesky)
 
     def predict(self, X: Tensor) -> tuple[Tensor, Tensor]:
@@ -170,7 +184,7 @@ class Conditioned:
         precision = torch.cholesky_inverse(self.cholesky)
         centred = (self.y - theta.mean[:, None])[..., None]
         alpha = precision @ centred
-        by_covariance = 0.5 * (alpha * alpha.mT - precision)
+        by_covariance = torch.baddbmm(precision, alpha, alpha.mT, beta=-0.5, alpha=0.5)
         weights, Z = theta.log_weights.exp(), theta.warped(self.X)
         by_r2 = by_covariance * self.mixed.slope
         row = by_r2.sum(-1, keepdim=True)
@@ -198,7 +212,7 @@ class Conditioned:
             mixture=theta.shares * (members - log_scale[:, None]),
             evidence=evidence / n - 0.5 * math.log(2 * math.pi),
             left_out=0.5 * (spread.log() - residual**2).mean(-1) - 0.5 * math.log(2 * math.pi),
-            contribution=weights * Z.var(dim=-2, correction=0),
+            contribution=weights * (Z - Z.mean(dim=-2, keepdim=True)).square().mean(dim=-2),
         )
 
 

@@ -43,6 +43,25 @@ class Architecture:
     memory: int = 24
 
 
+@dataclass(frozen=True)
+class State:
+    """What the next step needs to know of those before.
+
+    Attributes:
+        theta: hyper-parameters of B processes.
+        memory: (B, d, memory) of the network.
+        steps: how many were made.
+    """
+
+    theta: Hyperparameters
+    memory: Tensor
+    steps: int
+
+    def rows(self, index: list[int]) -> State:
+        """Of some of the B processes."""
+        return State(self.theta.rows(index), self.memory[index], self.steps)
+
+
 class InferenceNetwork(nn.Module):
     """Designs and outputs -> hyper-parameters.
 
@@ -77,12 +96,21 @@ class InferenceNetwork(nn.Module):
         Returns:
             The Gaussian processes after every step.
         """
+        return [fit for fit, _ in self.follow(X, y, self.start(y, categorical), steps)]
+
+    def start(self, y: Tensor, categorical: Tensor) -> State:
+        """Where the inference of the contexts with outputs y (B, n) begins."""
         theta = Hyperparameters.start(len(y), categorical)
-        memory = X.new_zeros(len(y), X.shape[-1], self.architecture.memory, dtype=torch.float)
-        fits = [Conditioned.on(theta, X, y)]
-        for step in range(steps):
-            theta, memory = self._step(fits[-1], memory, step)
-            fits.append(Conditioned.on(theta, X, y))
+        memory = torch.zeros(len(y), len(categorical), self.architecture.memory, device=y.device)
+        return State(theta, memory, 0)
+
+    def follow(self, X: Tensor, y: Tensor, state: State, steps: int) -> list[tuple[Conditioned, State]]:
+        """``forward`` from any state on, that of other data included: every process and the state with it."""
+        fits = [(Conditioned.on(state.theta, X, y), state)]
+        for _ in range(steps):
+            fit, state = fits[-1]
+            theta, memory = self._step(fit, state.memory, state.steps)
+            fits.append((Conditioned.on(theta, X, y), State(theta, memory, state.steps + 1)))
         return fits[1:]
 
     def _step(self, fit: Conditioned, memory: Tensor, step: int) -> tuple[Hyperparameters, Tensor]:
