@@ -82,7 +82,9 @@ class _OneDesign(nn.Module):
         return output
 
 
-def zero_cost_scores(env: Supernet, designs: Array, score: str = "synflow", *, seed: int = 0, inputs: int = 64) -> Array:
+def zero_cost_scores(
+    env: Supernet, designs: Array, score: str = "synflow", *, seed: int = 0, inputs: int = 64
+) -> Array:
     """Scores of architectures inside a supernet that nobody has trained: a fidelity that costs milliseconds.
 
     Args:

@@ -184,6 +184,24 @@ def test_an_interrupted_search_goes_on_exactly(tmp_path):
     assert all(torch.equal(whole.w[name], again.w[name]) for name in whole.w)
 
 
+def test_an_epoch_runs_on_one_thread_whoever_calls_it():
+    """Sums over several threads have other last bits, so a search interrupted between epochs would go on otherwise."""
+    seen = []
+
+    class Watched(DARTSSearch):
+        def step(self, train, validation):
+            seen.append(torch.get_num_threads())
+            return super().step(train, validation)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        searcher(kind=Watched, epochs=1).run_epoch()
+    finally:
+        torch.set_num_threads(before)
+    assert set(seen) == {1}
+
+
 def test_resume_with_other_settings_is_refused_with_the_difference(tmp_path):
     folder = str(tmp_path)
     searcher(epochs=1, checkpoint=folder).search()
