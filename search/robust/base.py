@@ -10,7 +10,7 @@ import numpy as np
 
 from designopt import DesignEnv, Evaluation, Searcher
 from designopt.parameters import Array
-from designopt.two_stage import TwoStageRobust
+from designopt.two_stage import ScenarioBlocks, TwoStageRobust
 
 
 class RobustSearch(Searcher):
@@ -38,6 +38,7 @@ class RobustSearch(Searcher):
         self.best_loss, self.bound_loss = np.inf, -np.inf
         self.best: Array | None = None
         self.known: set[bytes] = set()
+        self._first = env.first_stage() if isinstance(env, ScenarioBlocks) else None
         self._stream: Iterator[Array] | None = None
         self._started = time.monotonic()
 
@@ -97,6 +98,12 @@ class RobustSearch(Searcher):
     def seconds_left(self, most: float) -> float:
         """What is left of the study's time, at most so many seconds."""
         return float(min(most, self.deadline - time.monotonic()))
+
+    def allowed(self, design: Array) -> bool:
+        """Whether the design keeps to the limits of the first stage, where the environment tells them."""
+        if self._first is None:
+            return True
+        return bool((self._first.A @ design <= self._first.a + 1e-9).all())
 
     def worst_loss(self, design: Array, *, cutoff: float | None = None) -> tuple[float, float, Array]:
         """Certified worst-case loss of a design, low and high end, and the scenario; stops once it reaches cutoff."""

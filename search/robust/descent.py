@@ -76,7 +76,7 @@ class Neighbourhood:
 def descend(
     search: RobustSearch, x: Array, loss: float, screen: Screen, until: Callable[[], bool]
 ) -> tuple[Array, float]:
-    """First-improvement descent from x with certified loss. -> design (d,), its certified loss.
+    """First-improvement descent from x with certified loss, over allowed designs. -> design (d,), its certified loss.
 
     Ends at a proved local optimum of flips and swaps, or when ``until`` says so.
     """
@@ -87,7 +87,7 @@ def descend(
             return x, loss
         y = around.design(move)
         around.score[move] = np.inf
-        if _rejected_by_known_scenarios(search, y, loss, screen, around):
+        if not search.allowed(y) or _rejected_by_known_scenarios(search, y, loss, screen, around):
             continue
         _, high, scenario = search.worst_loss(y, cutoff=loss)
         _learn(search, y, scenario, screen, around)

@@ -34,6 +34,9 @@ class RobustLocalSearch(RobustSearch):
         screen = Screen(self.space.dim, self.problem.uncertainty.dim)
         x = np.zeros(self.space.dim) if self.best is None else self.best
         for _ in range(self.config.restarts + 1):
+            if not self.allowed(x):
+                x = perturbed(self.best, self.rng) if self.best is not None else x
+                continue
             _, high, scenario = self.worst_loss(x)
             bound = self.problem.second_stage(x, scenario).bound
             if bound is not None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import designopt as do
+from designopt.envs.robust.capital_budgeting import CapitalBudgeting
 from designopt.envs.robust.knapsack import RobustKnapsack
 from designopt.launch import make_searcher
 from designopt.milp import INFINITY, MILP, solve
@@ -171,6 +172,17 @@ def test_a_study_stops_in_time_and_keeps_its_incumbent():
     result = do.optimize(env, search="relaxed_recourse", budget=1000, seconds=3.0)
     assert result.best_value > 0
     assert result.search_seconds < 30  # each programme is cut at what is left, however slow the machine
+
+
+def test_local_search_keeps_to_the_budget_of_the_first_stage():
+    env = CapitalBudgeting(n=6, factors=1, seed=1, boxes=256)
+    designs = np.array(list(itertools.product([0.0, 1.0], repeat=6)))
+    evaluation = env.evaluate(designs)
+    values = evaluation.objectives[evaluation.feasible, 0]
+    assert not evaluation.feasible.all()
+    result = do.optimize(env, search="robust_local", budget=30, restarts=60, descent_seconds=60.0)
+    assert result.best_value == pytest.approx(values.max(), rel=1e-5)
+    assert result.evaluation.feasible.all()
 
 
 # Programmes ------------------------------------------------------------------------------------------------------
