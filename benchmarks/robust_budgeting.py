@@ -27,7 +27,7 @@ from designopt.two_stage import WorstCase
 
 DOCS = Path(__file__).parents[1] / "docs" / "benchmarks"
 ROWS = DOCS / "robust_budgeting.jsonl"
-SECONDS, SEARCH_BOXES, BOXES = 15.0, 4000, 64_000
+SECONDS, SEARCH_BOXES, BOXES = 8.0, 4000, 64_000
 ARMS = ("ccg, certified", "robust_local, certified", "ccg, sampled", "robust_local, sampled")
 PUBLISHED = ("neur2ro_obj", "kadapt2_obj", "kadapt5_obj", "kadapt10_obj")
 
