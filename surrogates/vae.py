@@ -19,6 +19,9 @@ from torch import Generator, Tensor, nn
 from designopt import DesignSpace
 from designopt.parameters import Array
 
+BLOCK = 20
+"""Epochs for which random numbers are drawn at once."""
+
 SPAN = 20.0
 """Width of a real or ordered column as the network sees it: about that of the published toy, whose errors are squared
 in natural units."""
@@ -29,7 +32,8 @@ class Coding:
 
     Attributes:
         width: of a code.
-        groups: (start, choices) of every categorical column; others: positions of the remaining columns.
+        letters: (start, columns, choices) of every run of adjacent columns with as many choices; others: positions of
+            the columns that are not categorical.
     """
 
     def __init__(self, space: DesignSpace) -> None:
@@ -39,10 +43,11 @@ class Coding:
         self.width = int(widths.sum())
         self.columns = space.dim
         self.others = torch.as_tensor(starts[~space.categorical])
-        sizes = sorted({int(c) for c in space.choices[space.categorical]})
-        self.groups = [  # columns with as many choices are worked on together
-            (size, torch.as_tensor(starts[space.choices == size][:, None] + np.arange(size))) for size in sizes
-        ]
+        self.letters: list[tuple[int, int, int]] = []
+        for size, run in itertools.groupby(range(space.dim), lambda i: int(space.categorical[i] and space.choices[i])):
+            columns = list(run)
+            if size:
+                self.letters.append((int(starts[columns[0]]), len(columns), size))
 
     def encode(self, designs: Array) -> Tensor:
         """designs: (n, d) -> (n, width) float32."""
@@ -59,9 +64,12 @@ class Coding:
     def errors(self, outputs: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
         """outputs, codes: (..., width) -> (...) cross-entropy summed over letters, squared error over the others."""
         cross = outputs.new_zeros(outputs.shape[:-1])
-        for _, where in self.groups:
-            chosen = (outputs[..., where] * codes[..., where]).sum(-1)
-            cross = cross + (outputs[..., where].logsumexp(-1) - chosen).sum(-1)
+        for start, columns, size in self.letters:
+            scores = outputs[..., start : start + columns * size]
+            chosen = (scores * codes[..., start : start + columns * size]).sum(-1)
+            cross = cross + scores.unflatten(-1, (columns, size)).logsumexp(-1).sum(-1) - chosen
+        if not len(self.others):
+            return cross, torch.zeros_like(cross)
         return cross, (outputs[..., self.others] - codes[..., self.others]).square().sum(-1)
 
 
@@ -125,21 +133,23 @@ class BatchedVAE(nn.Module):
         self._optimiser = torch.optim.Adam(self.parameters(), lr=config.learning_rate, fused=True)
 
     def _layers(self, widths: Seq[int]) -> nn.ParameterList:
-        """Weights (S, in, out) and biases (S, 1, out) in turn, uniform within 1 / sqrt(in)."""
+        """Weights (S, out, in) and biases (S, out, 1) in turn, uniform within 1 / sqrt(in)."""
         tensors = []
         for fan_in, out in itertools.pairwise(widths):
-            for rows in (fan_in, 1):
-                drawn = torch.stack([torch.rand(rows, out, generator=rng) for rng in self.rngs])
+            for columns in (fan_in, 1):
+                drawn = torch.stack([torch.rand(out, columns, generator=rng) for rng in self.rngs])
                 tensors.append(nn.Parameter((2 * drawn - 1) / math.sqrt(fan_in)))
         return nn.ParameterList(tensors)
 
     @staticmethod
     def _through(layers: nn.ParameterList, x: Tensor) -> Tensor:
+        """(S, n, in) -> (S, n, out). Designs are contiguous in memory: products of narrow layers take a fifth so."""
+        x = x.mT
         for i in range(0, len(layers), 2):
-            x = torch.baddbmm(layers[i + 1], x, layers[i])
+            x = torch.baddbmm(layers[i + 1], layers[i], x)
             if i + 2 < len(layers):
-                x = nn.functional.leaky_relu(x, 0.01)
-        return x
+                x = nn.functional.leaky_relu(x, 0.01, inplace=True)
+        return x.mT
 
     def encode(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """codes: (S, n, width) -> means and log variances (S, n, latent)."""
@@ -176,34 +186,41 @@ class BatchedVAE(nn.Module):
         if len(designs) != len(self.rngs) or not all(map(len, designs)):
             raise ValueError(f"{len(self.rngs)} data sets that are not empty needed, got {[*map(len, designs)]} rows")
         sizes = [len(d) for d in designs]
-        width = max(sizes)
-        steps = -(-width // self.config.batch)
         weights = [np.ones(n) for n in sizes] if weights is None else weights
-        codes = torch.zeros(len(sizes), width + 1, self.coding.width)
-        facts = torch.zeros(len(sizes), width + 1, 2)  # the last row is no design: its weight is 0
+        rows = torch.zeros(len(sizes), max(sizes) + 1, self.coding.width + 2)  # the last of each is no design: weight 0
         for s, n in enumerate(sizes):
-            codes[s, :n] = self.coding.encode(designs[s])
-            facts[s, :n] = torch.as_tensor(np.stack([y[s], weights[s]], axis=1))
-        codes, facts = codes.to(self.device), facts.to(self.device)
-        seeds = torch.arange(len(sizes), device=self.device)[:, None]
+            rows[s, :n, :-2] = self.coding.encode(designs[s])
+            rows[s, :n, -2:] = torch.as_tensor(np.stack([y[s], weights[s]], axis=1))
+        rows = rows.flatten(0, 1).to(self.device)
+        left = self.config.epochs if epochs is None else epochs
         loss = torch.zeros(len(sizes))
-        for _ in range(self.config.epochs if epochs is None else epochs):
-            order = torch.full((len(sizes), width), width)
-            noise = torch.zeros(len(sizes), width, self.config.latent)
-            for s, (n, rng) in enumerate(zip(sizes, self.rngs, strict=True)):
-                order[s, :n] = torch.randperm(n, generator=rng)
-                noise[s, :n] = torch.randn(n, self.config.latent, generator=rng)
-            order, noise = order.to(self.device), noise.to(self.device)
-            for step in range(steps):
-                rows = slice(step * self.config.batch, (step + 1) * self.config.batch)
-                here = order[:, rows]
-                known = facts[seeds, here]
-                self._optimiser.zero_grad(set_to_none=True)
-                each = self.losses(codes[seeds, here], known[..., 0], known[..., 1], noise[:, rows])
-                each.sum().backward()
-                self._optimiser.step()
-                loss = each.detach()
+        while left > 0:
+            for order, noise in zip(*self._draw(sizes, min(left, BLOCK)), strict=True):
+                for here, normal in zip(
+                    order.split(self.config.batch, 1), noise.split(self.config.batch, 1), strict=True
+                ):
+                    known = rows[here]
+                    each = self.losses(known[..., :-2], known[..., -2], known[..., -1], normal)
+                    self._optimiser.zero_grad(set_to_none=True)
+                    each.sum().backward()
+                    self._optimiser.step()
+                    loss = each.detach()
+            left -= BLOCK
         return loss.cpu()
+
+    def _draw(self, sizes: Seq[int], epochs: int) -> tuple[Tensor, Tensor]:
+        """Orders of designs (epochs, S, n), as numbers of rows of all data sets, and noise (epochs, S, n, latent).
+
+        Each seed's are a block of its own stream: what is drawn for one does not depend on the others.
+        """
+        most = max(sizes)
+        order = torch.full((epochs, len(sizes), most), most)
+        noise = torch.zeros(epochs, len(sizes), most, self.config.latent)
+        for s, (n, rng) in enumerate(zip(sizes, self.rngs, strict=True)):
+            order[:, s, :n] = torch.stack([torch.randperm(n, generator=rng) for _ in range(epochs)])
+            noise[:, s, :n] = torch.randn(epochs, n, self.config.latent, generator=rng)
+        order += (most + 1) * torch.arange(len(sizes))[:, None]
+        return order.to(self.device), noise.to(self.device)
 
     @torch.no_grad()
     def embed(self, designs: Array, seed: int = 0) -> tuple[Tensor, Tensor, Array]:
