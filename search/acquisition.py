@@ -22,7 +22,7 @@ from botorch.sampling.normal import SobolQMCNormalSampler
 from botorch.utils.multi_objective.box_decompositions import FastNondominatedPartitioning
 from botorch.utils.multi_objective.pareto import is_non_dominated
 from torch import Tensor
-from torch.special import log_ndtr, ndtri
+from torch.special import erfcx, log_ndtr, ndtri
 
 from designopt.search.maximise import Acquisition
 from designopt.surrogates.amortized_gp import ConditionedGP
@@ -31,7 +31,7 @@ from designopt.surrogates.warp import Warp
 
 ACQUISITIONS = ("cei", "cei_plus", "penalty", "ei", "ucb", "thompson")
 SAMPLES = 32
-LOG_ROOT_2PI = 0.5 * math.log(2 * math.pi)
+FAR = -1e3
 CONFIDENCE = 2.0
 """Standard deviations of optimism of ``ucb``."""
 
@@ -90,19 +90,19 @@ class _LogCdf(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, z: Tensor) -> Tensor:
+        ctx.save_for_backward(z)
         value: Tensor = log_ndtr(z)
-        ctx.save_for_backward(z, value)
         return value
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        z, value = ctx.saved_tensors
-        return cast(Tensor, gradient * (-0.5 * z**2 - LOG_ROOT_2PI - value).exp())
+        (z,) = ctx.saved_tensors
+        return cast(Tensor, gradient * math.sqrt(2 / math.pi) / erfcx(z * -math.sqrt(0.5)))  # phi / Phi
 
 
 class _LogImprovement(torch.autograd.Function):
-    """Log E[max(Y, 0)], Y with mean z and deviation 1 [Ament2023]; its derivative is that expectation's, Phi(z)."""
+    """Log E[max(Y, 0)], Y with mean z and deviation 1 [Ament2023]; the derivative of that expectation is Phi(z)."""
 
     @staticmethod
     def forward(ctx: Any, z: Tensor) -> Tensor:
@@ -114,7 +114,8 @@ class _LogImprovement(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         z, value = ctx.saved_tensors
-        return cast(Tensor, gradient * (log_ndtr(z) - value).exp())
+        # Far below zero the logarithms are large and nearly equal; there the ratio is -z - 2 / z + O(z^-3).
+        return gradient * torch.where(z < FAR, -z - 2 / z, (log_ndtr(z) - value).exp())
 
 
 def marginals(model: Model, X: Tensor) -> Marginals:

@@ -270,3 +270,12 @@ def test_gradients_are_right_where_probabilities_are_tiny():
     # d/dm log Phi(-m) = -phi(m) / Phi(-m), which is about -m - 1/m for large m.
     assert mean.grad[:3].numpy() == pytest.approx(-np.array([1e4 + 1e-4, 1e8, 30 + 1 / 30]), rel=1e-4)
     assert mean.grad[3:].numpy() == pytest.approx(-norm.pdf([0, 3]) / norm.cdf([0, 3]))
+
+
+def test_gradients_are_right_where_improvement_is_all_but_impossible():
+    """d/dm log E[max(m + Z, 0)] = Phi(m) / E[...], which is about -m + 2 / -m far below zero."""
+    mean = torch.tensor([-1e8, -999.0, -40.0, -1.0, 0.5, 4.0], dtype=torch.double, requires_grad=True)
+    Normal(mean, torch.full_like(mean, 1.0)).log_expected_improvement(0.0).sum().backward()
+    assert mean.grad[:3].numpy() == pytest.approx([1e8, 999 + 2 / 999, 40 + 2 / 40], rel=1e-5)
+    m = np.array([-1.0, 0.5, 4.0])
+    assert mean.grad[3:].numpy() == pytest.approx(norm.cdf(m) / (norm.pdf(m) + m * norm.cdf(m)))

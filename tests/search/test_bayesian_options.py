@@ -8,7 +8,8 @@ import designopt as do
 from designopt import Categorical, Constraint, DesignEnv, DesignSpace, Evaluation, Objective, Real, Study
 from designopt.launch import make_searcher
 from designopt.search.bayesian import AGPSearch, BayesianSearch, PFNSearch
-from designopt.search.beliefs import shipped
+from designopt.search.beliefs import Pretrained, shipped
+from designopt.surrogates.amortized_gp import STEPS
 from designopt.surrogates.warp import Choice, Warp, yeo_johnson
 from designopt.testing.problems import BiObjectiveProblem
 
@@ -302,3 +303,16 @@ def test_a_proposal_reads_the_data_once():
     searcher.tell(designs, env.evaluate(designs))
     searcher.ask(1, NONE)
     assert calls == [20]
+
+
+def test_the_shipped_network_infers_no_more_than_the_choice_of_warpings_began():
+    rng = np.random.default_rng(0)
+    X = torch.as_tensor(rng.random((90, 2)))
+    Y = np.stack([np.exp(8 * X[:, 0].numpy()), X[:, 1].numpy()], axis=1)
+    network = shipped("agp", "cpu")
+    surrogate = Pretrained(network, np.zeros(2, dtype=bool), network)
+    model, Z, warps = surrogate.warped(X, Y, np.array([1.0, 0.0]))
+    assert [warp.linear for warp in warps] == [False, True]
+    assert (model.state.steps, len(model.X)) == (STEPS, 90)
+    assert torch.equal(Z[:, 0], torch.as_tensor(warps[0](Y[:, 0])))
+    assert model.posterior(X[:5, None]).mean[:, 0].numpy() == pytest.approx(Z[:5].numpy(), abs=0.02)

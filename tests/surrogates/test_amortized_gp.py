@@ -160,6 +160,39 @@ def test_predictions_are_differentiable_in_the_designs(agp):
         )
 
 
+def test_derivatives_leave_categories_and_settled_variances_alone(agp):
+    X, Y = data()
+    X[:, 1] = (2 * X[:, 1]).round() / 2
+    model = agp.condition_on(X, Y, [False, True, False])
+    x = torch.tensor([[0.3, 0.5, 0.6]], dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(model.marginals, (x,), eps=1e-7, atol=1e-4)
+    for moment in model.marginals(x):
+        assert torch.autograd.grad(moment.sum(), x, retain_graph=True)[0][0, 1] == 0
+    dense = torch.linspace(0, 1, 200, dtype=torch.double)[:, None]
+    certain = agp.condition_on(dense, dense**2)
+    between = torch.tensor([[0.4999]], dtype=torch.double, requires_grad=True)
+    variance = certain.marginals(between)[1]
+    assert variance.item() == pytest.approx(float(1e-8 * certain.theta.scale * certain.unit**2))
+    assert torch.autograd.grad(variance.sum(), between)[0] == 0
+
+
+def test_many_designs_are_predicted_as_few_are(agp):
+    model = agp.condition_on(*data())
+    X = torch.rand(300, 3, dtype=torch.double)
+    for whole, parts in zip(model.marginals(X), zip(*map(model.marginals, X.split(7)), strict=True), strict=True):
+        torch.testing.assert_close(whole, torch.cat(parts))
+
+
+def test_inference_goes_on_from_where_it_was_left(agp):
+    X, Y = data(m=3)
+    whole = agp.condition_on(X, Y)
+    part = agp.condition_on(X, Y, steps=STEPS - 2)
+    assert (part.state.steps, whole.state.steps) == (STEPS - 2, STEPS)
+    rest = agp.condition_on(X, Y[:, [2, 0]], steps=2, after=part.state.rows([2, 0]))
+    torch.testing.assert_close(rest.evidence, whole.evidence[[2, 0]])
+    assert (part.evidence - whole.evidence).abs().max() > 1e-3
+
+
 def test_stock_acquisition_functions_find_the_optimum(agp):
     rng = torch.Generator().manual_seed(0)
     X = torch.rand(12, 2, generator=rng, dtype=torch.double)
