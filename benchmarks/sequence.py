@@ -3,10 +3,10 @@
     OMP_NUM_THREADS=1 python benchmarks/sequence.py [--plan FILE.toml ...] [--page]
 
 Needs the data sets protein/gb1_wu2016.csv.gz, phoq_podgornaia2015.csv.gz and aav_bryant2021_len28.csv.gz
-(``designopt data list``). Runs the studies of benchmarks/sequence*.toml one after another in this process, those of
-seed 0 first, and writes docs/benchmarks/sequence.md and .png from docs/benchmarks/sequence.jsonl, one row a study.
-Resumable: a study goes on from its store, also when ``designopt sweep FILE.toml`` began it (its CPU seconds are then
-unknown). ``--page``: write the page only.
+(``designopt data list``). Runs the studies of benchmarks/sequence*.toml one after another in this process, the hardest
+cell of every landscape first, and writes docs/benchmarks/sequence.md and .png from docs/benchmarks/sequence.jsonl, one
+row a study. Resumable: a study goes on from its store, also when ``designopt sweep FILE.toml`` began it (its CPU
+seconds are then unknown). ``--page``: write the page only.
 """
 
 from __future__ import annotations
@@ -91,8 +91,10 @@ def run(file: Path) -> None:
     plan = read_plan(file)
     waiting = {study.run_id for study in enter(plan)[0]}
     done = {row["run_id"] for row in stored()}
+    named = [study.info.env for study in plan.studies]
+    first = {name: plan.studies[named.index(name)].env for name in named}
     with Store(plan.store) as store:
-        for study in sorted(plan.studies, key=lambda s: s.info.seed):
+        for study in sorted(plan.studies, key=lambda s: (s.env - first[s.info.env], s.info.seed)):
             if study.run_id in done:
                 continue
             env, info = plan.envs[study.env], study.info

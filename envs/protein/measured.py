@@ -6,6 +6,7 @@ References: [Wu2016] eLife 5:e16965; [Podgornaia2015] Science 347:673; [Bryant20
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from os import PathLike
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from designopt import data
 from designopt.envs.protein.pools import check_pools, draw, good_count, level_of
-from designopt.envs.protein.sequences import Codes, encode
+from designopt.envs.protein.sequences import AMINO_ACIDS, Codes, encode
 from designopt.envs.protein.table import Missing, Table, TableLandscape, read_table
 from designopt.envs.protein.tags import TAG_LENGTHS, separated
 from designopt.parameters import Array, suggest
@@ -28,6 +29,18 @@ N_LOW = 1000
 FACTORS = ("SIX6_REF_R1", "CRX_REF_R1", "PAX6_REF_R1")
 
 Known = Callable[[np.random.Generator], Codes]
+
+
+def published(file: str, value: str, alphabet: str = AMINO_ACIDS, columns: tuple[str, ...] = ("sequence",)) -> Table:
+    """A published table, see ``read_table``; read once a process, for reports make the environment of every study."""
+    return _parsed(str(data.find(file)), value, alphabet, columns)  # its checksum says that it is still the same
+
+
+@functools.lru_cache(maxsize=8)
+def _parsed(path: str, value: str, alphabet: str, columns: tuple[str, ...]) -> Table:
+    table = read_table(path, value, alphabet, columns=columns)
+    table.codes.flags.writeable = table.values.flags.writeable = False  # environments share it
+    return table
 
 
 class _FourSites(TableLandscape):
@@ -46,7 +59,7 @@ class _FourSites(TableLandscape):
         render_mode: str | None = None,
     ) -> None:
         name = type(self).__name__
-        table = read_table(data.find(self.file) if path is None else path, value)
+        table = published(self.file, value) if path is None else read_table(path, value)
         if separation is None and imbalance is None:
             known = _wild_type(self.wild_type, table)
             super().__init__(table, missing=missing, known=known, data_seed=data_seed, render_mode=render_mode)
@@ -156,7 +169,7 @@ class AAV(TableLandscape):
         data_seed: int = 12345,
         render_mode: str | None = None,
     ) -> None:
-        table = read_table(data.find(self.file) if path is None else path, value)
+        table = published(self.file, value) if path is None else read_table(path, value)
         if separation is None and imbalance is None:
             known = _wild_type(self.wild_type, table)
         else:
@@ -210,8 +223,7 @@ class TFBind8(TableLandscape):
         if not 0 <= offline <= 1:
             raise ValueError(f"offline = {offline!r}; a share is from 0 to 1")
         if path is None:
-            file, columns = data.find(f"protein/tf8_{factor}.csv.gz"), ("sequence", "reverse_complement")
-            table = read_table(file, value, "ACGT", columns=columns)
+            table = published(f"protein/tf8_{factor}.csv.gz", value, "ACGT", ("sequence", "reverse_complement"))
         else:
             table = read_table(path, value, "ACGT")
         worst = table.codes[_worst(table.values, offline)]

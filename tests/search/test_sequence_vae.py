@@ -10,7 +10,8 @@ from designopt.search.sequence.pgvae import probable
 from designopt.search.sequence.together import run_seeds
 from designopt.search.sequence.weighted import normalised
 
-TOY = {"latent": 2, "layers": 2, "minibatch": 128, "epochs": 300}
+TOY = {"latent": 2, "layers": 2, "minibatch": 128, "epochs": 100}
+FAST = {"latent": 4, "minibatch": 32, "epochs": 25, "learning_rate": 1e-2}
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,7 @@ def far():
 
 @pytest.fixture(scope="module")
 def found(far):
-    return {s: run_seeds(far, [0, 1, 2], 3, **TOY, strength=s) for s in (1.0, 0.0)}
+    return {s: run_seeds(far, [0, 1, 2], 2, **TOY, strength=s) for s in (1.0, 0.0)}
 
 
 def gain(env, run):
@@ -35,7 +36,7 @@ def test_pgvae_finds_the_far_peak_and_a_plain_autoencoder_does_not(far, found):
 
 def test_every_round_says_how_many_proposals_are_unique(found):
     for run in found[1.0]:
-        assert [row["evaluated"] for row in run.trace] == [210, 310, 410]
+        assert [row["evaluated"] for row in run.trace] == [210, 310]
         assert all(0.1 < row["unique"] <= 1 for row in run.trace)
 
 
@@ -108,15 +109,17 @@ class Ones(do.DesignEnv):
         return Evaluation((designs == 1).sum(axis=1, keepdims=True) / 8.0)
 
     def offline_data(self, seed=None):
-        designs = self.design_space.sample(200, 5)
+        designs = self.design_space.sample(100, 5)
         designs = designs[self.evaluate(designs).objectives[:, 0] <= 0.5]
         return designs, self.evaluate(designs)
 
 
 @pytest.mark.parametrize("name", ["pgvae", "rwr", "dbas", "cempi", "cbas", "weighted_retraining", "adalead", "pex"])
 def test_every_method_improves_an_easy_landscape(name):
-    settings = {"trees": 20, "model_calls": 300} if name in ("adalead", "pex") else {"epochs": 60, "latent": 4}
-    result = do.optimize(Ones(), name, budget=250, batch=50, samples=50, **settings)
+    settings = {"trees": 10, "model_calls": 200} if name in ("adalead", "pex") else FAST
+    if name == "rwr":
+        settings = FAST | {"alpha": 20.0}  # of the published 1, next to nothing is to be seen in so few rounds
+    result = do.optimize(Ones(), name, budget=120, batch=40, seed=3, **settings)
     assert result.best_value > 0.5
 
 
