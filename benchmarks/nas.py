@@ -204,7 +204,8 @@ def run(task: str, method: str, seed: int, record: list[dict[str, Any]]) -> dict
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=500.0, help="start no run after so long")
-    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="up to this one")
+    parser.add_argument("--first", type=int, default=0, help="from this one; several processes may share a record")
     parser.add_argument("--tasks", nargs="*", default=list(TASKS))
     parser.add_argument("--methods", nargs="*", default=list(METHODS))
     parser.add_argument("--summary", action="store_true", help="only write the page")
@@ -212,11 +213,13 @@ def main() -> None:
     warnings.filterwarnings("ignore", message="order = 2 takes a finite difference")
     record = nas_page.read()
     done = {(r["task"], r["method"], r["seed"]) for r in record}
-    end = time.monotonic() + (0 if arguments.summary else arguments.seconds)
-    every = itertools.product(range(arguments.seeds), arguments.tasks, arguments.methods)
+    end = time.monotonic() + arguments.seconds
+    every = itertools.product(range(arguments.first, arguments.seeds), arguments.tasks, arguments.methods)
     todo = [(t, m, s) for s, t, m in every if (t, m, s) not in done]
     todo = [r for r in todo if r[1] != "DARTS, 1st, stopped" or EPOCHS[MiniNAS(**TASKS[r[0]]).dataset] >= LAST_CHANCE]
     for i, (task, method, seed) in enumerate(todo):
+        if arguments.summary:
+            break
         if time.monotonic() >= end:
             print(f"{len(todo) - i} of {len(todo)} runs to go")
             break

@@ -45,8 +45,9 @@ def judged(run: Run, arguments: dict[str, Any]) -> Run:
     """A run with what its cell, and its ranking of all cells, are worth by the truth."""
     truths = truth(**arguments)
     own = float(truths[(np.array(run["design"]) == CELLS).all(axis=1)][0])
-    distinct = {canonical(tuple(c.astype(int))): t for c, t in zip(CELLS, truths, strict=True)}
-    better = sum(value > own + 1e-9 for value in distinct.values())
+    # Cells that compute the same may still cost different amounts, for dead operations.
+    distinct = {(canonical(tuple(c.astype(int))), round(t, 9)) for c, t in zip(CELLS, truths, strict=True)}
+    better = sum(value > own + 1e-9 for _, value in distinct)
     tau = {"tau": float(kendalltau(run["scores"], truths).statistic)} if "scores" in run else {}
     return run | tau | {"regret": float(truths.max()) - own, "rank": 1 + int(better), "of": len(distinct)}
 
@@ -57,6 +58,12 @@ def interval(values: np.ndarray) -> tuple[float, float]:
     return float(np.quantile(draws, 0.025)), float(np.quantile(draws, 0.975))
 
 
+def shown(values: np.ndarray, sign: str = "") -> str:
+    """Mean and interval; of one seed there is none."""
+    low, high = interval(values)
+    return f"{values.mean():{sign}.2f}" + (f" [{low:{sign}.2f}, {high:{sign}.2f}]" if len(values) > 1 else "")
+
+
 def table(rows: list[Run], methods: Sequence[str]) -> list[str]:
     """Regret and cost of every method on one task."""
     lines = ["| method | seeds | regret | rank | tau | CPU s | gradients | skip |", "|---|---|---|---|---|---|---|---|"]
@@ -65,10 +72,9 @@ def table(rows: list[Run], methods: Sequence[str]) -> list[str]:
         if not mine:
             continue
         regret = np.array([r["regret"] for r in mine])
-        low, high = interval(regret)
         rank = f"{np.median([r['rank'] for r in mine]):.0f} of {mine[0]['of']}"
         means = [f"{np.mean([r[key] for r in mine]):.{n}f}" if key in mine[0] else "-" for key, n in COLUMNS.items()]
-        cells = [method, str(len(mine)), f"{regret.mean():.2f} [{low:.2f}, {high:.2f}]", rank, *means]
+        cells = [method, str(len(mine)), shown(regret), rank, *means]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -82,7 +88,7 @@ def paired(rows: list[Run], method: str, reference: str) -> tuple[np.ndarray, np
 
 
 def against(rows: dict[str, list[Run]], methods: Sequence[str], reference: str) -> list[str]:
-    """Paired differences of regret with a reference, all tasks."""
+    """Paired differences of regret with a reference, all tasks, and of how many seeds."""
     lines = [f"| method | {' | '.join(rows)} |", "|---|" + "---|" * len(rows)]
     for method in methods:
         if method == reference:
@@ -90,9 +96,9 @@ def against(rows: dict[str, list[Run]], methods: Sequence[str], reference: str) 
         cells = []
         for mine in rows.values():
             _, worse = paired(mine, method, reference)
-            low, high = interval(worse) if len(worse) else (0.0, 0.0)
-            cells.append(f"{worse.mean():+.2f} [{low:+.2f}, {high:+.2f}]" if len(worse) else "-")
-        lines.append(f"| {method} | {' | '.join(cells)} |")
+            cells.append(f"{shown(worse, '+')} of {len(worse)}" if len(worse) else "-")
+        if set(cells) != {"-"}:
+            lines.append(f"| {method} | {' | '.join(cells)} |")
     return lines
 
 
@@ -103,10 +109,9 @@ def target(rows: dict[str, list[Run]], method: str, reference: str) -> list[str]
         cost, worse = paired(mine, method, reference)
         if not len(cost):
             continue
-        low, high = interval(worse)
         cells = [task, str(len(cost)), f"{100 * cost.mean():.0f} %"]
         cells += [f"{100 * COST:.0f} %, {'met' if cost.mean() <= COST else 'missed'}"]
-        cells += [f"{worse.mean():+.2f} [{low:+.2f}, {high:+.2f}]"]
+        cells += [shown(worse, "+")]
         cells += ["no worse, " + ("met" if worse.mean() <= WORSE else "missed")]
         lines.append(f"| {' | '.join(cells)} |")
     return lines

@@ -67,7 +67,7 @@ def test_each_block_uses_the_newest_of_the_others(fused):
     seen = (-2, -2) if fused else (w, y)  # by alpha
     a = 2 - 0.1 * (2 * 2 * (2 - seen[0]) + (seen[1] - 2)) / 3
     found = [search.w["w"], search.copies["y"]["w"], search.alpha["alpha"]]
-    assert [float(v) for v in found] == pytest.approx([w, y, a], rel=1e-12)
+    assert [v.item() for v in found] == pytest.approx([w, y, a], rel=1e-12)
 
 
 def test_an_interrupted_search_goes_on_exactly(tmp_path):
