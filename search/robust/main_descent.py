@@ -65,9 +65,11 @@ def main_descent(
             rows = np.arange(len(part))
             around[rows, part[:, 0]] = 1.0 - x[part[:, 0]]
             around[rows, part[:, 1]] = 1.0 - x[part[:, 1]]
+            near = np.abs(around - centre).sum(axis=1) <= radius
+            around = around[near & [y.tobytes() not in visited for y in around]]
+            if not len(around):
+                continue
             values = objective(around)
-            values[[y.tobytes() in visited for y in around]] = np.inf
-            values[np.abs(around - centre).sum(axis=1) > radius] = np.inf
             best = int(values.argmin())
             if values[best] < value - 1e-9 * abs(value):
                 x, value = around[best], float(values[best])

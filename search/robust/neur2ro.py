@@ -32,6 +32,7 @@ from designopt.search.robust.models import one_recourse, scenario_main
 from designopt.surrogates.value_network import ValueNetwork
 from designopt.two_stage import AffineModel, ItemFeatures
 
+PROGRAMMES_SHARE = 0.5  # of the descents' time
 MOST_IN_PROGRAMME = 20  # scenarios, the newest: as published
 
 
@@ -54,7 +55,7 @@ class Neur2ROSearch(RobustSearch):
         polish: bool = tunable(False, Categorical([False, True]), "end with a descent on exact worst cases")
         iterations: int = tunable(1000, Integer(1, 10_000, log=True), "main problems at most")
         main_seconds: float = tunable(
-            3.0, Real(0.5, 60.0, log=True), "limit of one main problem; doubled when it finds nothing"
+            3.0, Real(0.5, 60.0, log=True), "limit of one main problem; doubled when nothing else is found"
         )
         polish_seconds: float = tunable(5.0, Real(0.5, 60.0, log=True), "limit of the descent")
         weights: str = ""
@@ -63,7 +64,7 @@ class Neur2ROSearch(RobustSearch):
     config: Config
 
     def candidates(self) -> Iterator[Array]:
-        """The main problem's designs; at last the polished one."""
+        """The main problem's designs as they get better; at last the polished one."""
         assert isinstance(self.env, ItemFeatures)
         network = self._network(self.env)
         model, features = self.env.affine_model(), self.env.item_features()
@@ -77,10 +78,11 @@ class Neur2ROSearch(RobustSearch):
             bound = self.problem.second_stage(x, exact).bound
             if bound is not None:
                 screen.add(self.sign * bound, exact)
-            self.offer(x, high, "main problem")
+            better = self.offer(x, high, "main problem")
             scenario, predicted = worst_scenario(self.config.adversary, self.env, network, features, x, exact, self.rng)
             self.note("adversary", exact=self.sign * high, predicted=self._value(model, x, predicted))
-            yield x
+            if better:
+                yield x
             if self.config.adversary == "hybrid" and repeated(scenario, scenarios):
                 scenario = exact
             if not repeated(scenario, scenarios):
@@ -103,8 +105,8 @@ class Neur2ROSearch(RobustSearch):
     ) -> Iterator[Array]:
         """The main problem's designs (n,), none twice.
 
-        Programmes and descents on the same objective share the time. Both look within a radius of the incumbent that
-        is halved when a design is worse than promised, and doubled when it is better or none is left.
+        Descents on the same objective have most of the time, programmes a share of theirs. Both look within a radius of
+        the incumbent that is halved when a design is worse than promised, doubled when it is better or none is left.
         """
         n, main_seconds, spent = len(model.first.c), self.config.main_seconds, [0.0, 0.0]
         radius = n
@@ -113,9 +115,10 @@ class Neur2ROSearch(RobustSearch):
             if self.best is not None and self.seconds_left(np.inf) <= reserve:
                 return
             began, value = time.monotonic(), self.best_loss
-            descends = bool(scenarios) and spent[0] > spent[1] and not self.config.residual
+            descends = bool(scenarios) and PROGRAMMES_SHARE * spent[1] <= spent[0] and not self.config.residual
             if descends:
                 x = self._descent(env, network, features, scenarios, visited, radius)
+                exhausted = x is None
             else:
                 main = self._main(env, model, network, features, scenarios[-MOST_IN_PROGRAMME:])
                 main = without(main, [np.frombuffer(key) for key in visited], self.best, radius)
@@ -127,16 +130,17 @@ class Neur2ROSearch(RobustSearch):
                     solver=self.config.solver,
                 )
                 x = None if answer.values is None else np.round(answer.values[:n]) + 0.0
-                if x is None and answer.optimal and radius >= n:
+                exhausted = x is None and answer.optimal
+                if exhausted and radius >= n:
                     self.note("main problem without a solution")
                     return
-            if x is None or x.tobytes() in visited:
-                self.note("main problem without a new design")
-                main_seconds *= 1 if descends or radius < n else 2
-                radius = min(n, 2 * radius)
-            else:
+            if x is not None:
                 yield x
                 radius = min(n, 2 * radius) if self.best_loss < value else max(2, radius // 2)
+            else:
+                self.note("main problem without a new design")
+                radius = min(n, 2 * radius) if exhausted else radius
+                main_seconds *= 1 if descends or exhausted or (scenarios and not self.config.residual) else 2
             spent[descends] += time.monotonic() - began
 
     def _descent(

@@ -99,7 +99,9 @@ def test_every_solver_completes_a_start_and_gives_a_bound_out_of_time(solver):
 def test_backends_take_the_solver(solver):
     env = RobustKnapsack(n=6, deviation=0.25, seed=2)
     best = env.evaluate(np.array(list(itertools.product([0.0, 1.0], repeat=6)))).objectives.max()
-    result = do.optimize(env, search="relaxed_recourse", budget=50, descent_seconds=0.0, solver=solver)
+    result = do.optimize(
+        env, search="relaxed_recourse", budget=50, descent_seconds=0.0, relaxed_seconds=60.0, solver=solver
+    )
     assert result.best_value == pytest.approx(best, rel=1e-6)
     assert result.bound == pytest.approx(best, rel=1e-5)
 
