@@ -5,6 +5,7 @@ from designopt.registry import register_backend
 register_backend("adalead", "designopt.search.sequence.adalead:AdaLeadSearch")
 register_backend("agp", "designopt.search.bayesian:AGPSearch")
 register_backend("aco", "designopt.search.ant_colony:AntColonySearch")
+register_backend("bib", "designopt.search.sequence.bib:BIBSearch")
 register_backend("cbas", "designopt.search.sequence.weighted:CbASSearch")
 register_backend("ccg", "designopt.search.robust.ccg:CCGSearch")
 register_backend("cempi", "designopt.search.sequence.weighted:CEMPISearch")

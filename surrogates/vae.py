@@ -28,7 +28,7 @@ in natural units."""
 
 
 class Coding:
-    """Designs as the network sees them: letters and choices one-hot, everything else from -SPAN / 2 to SPAN / 2.
+    """Designs as the network sees them: letters and choices one-hot, everything else from -span / 2 to span / 2.
 
     Attributes:
         width: of a code.
@@ -36,8 +36,8 @@ class Coding:
             the columns that are not categorical.
     """
 
-    def __init__(self, space: DesignSpace) -> None:
-        self.space = space
+    def __init__(self, space: DesignSpace, span: float = SPAN) -> None:
+        self.space, self.span = space, span
         widths = np.where(space.categorical, space.choices, 1)
         starts = np.cumsum(widths) - widths
         self.width = int(widths.sum())
@@ -52,13 +52,13 @@ class Coding:
     def encode(self, designs: Array) -> Tensor:
         """designs: (n, d) -> (n, width) float32."""
         codes = torch.as_tensor(self.space.one_hot(designs), dtype=torch.float32)
-        codes[:, self.others] = (codes[:, self.others] - 0.5) * SPAN
+        codes[:, self.others] = (codes[:, self.others] - 0.5) * self.span
         return codes
 
     def decode(self, outputs: Tensor) -> Array:
         """outputs: (n, width) scores -> (n, d) designs: the likeliest letters, real columns within bounds."""
         codes = outputs.detach().cpu().double().clone()
-        codes[:, self.others] = codes[:, self.others] / SPAN + 0.5
+        codes[:, self.others] = codes[:, self.others] / self.span + 0.5
         return self.space.from_one_hot(codes.numpy())
 
     def errors(self, outputs: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
