@@ -15,6 +15,7 @@ from ray.tune.search import Searcher as RaySearcher
 from designopt.adapters.declared import DeclaredEnv
 from designopt.env import DesignEnv, Objective
 from designopt.evaluation import Evaluation
+from designopt.offline import tell_offline_data
 from designopt.parameters import Array
 from designopt.registry import backend as backend_named
 from designopt.searcher import Searcher, make_config
@@ -123,7 +124,9 @@ class TuneSearcher(RaySearcher):
         return self._searcher
 
     def _new_searcher(self) -> Searcher:
-        return self._backend(self._env, self._config, seed=self._seed, device=self._device)
+        searcher = self._backend(self._env, self._config, seed=self._seed, device=self._device)
+        tell_offline_data(self._env, searcher)
+        return searcher
 
     def _replayed(self) -> Searcher:
         """A searcher to which all events have happened; memoryless ones need not be asked again."""

@@ -82,6 +82,19 @@ def test_configs_hold_values_a_training_function_reads():
     assert len(config["motif"]) == 2
 
 
+def test_what_an_environment_knows_beforehand_is_told_first(made):
+    class Known(type(part)):
+        def offline_data(self, seed=None):
+            designs = self.design_space.sample(5, 0)
+            return designs, self.evaluate(designs)
+
+    env = Known.__new__(Known)
+    env.__dict__.update(part.__dict__)
+    TuneSearcher(Witness, env)
+    assert len(made[0].told) == 1
+    assert len(made[0].told[0][0]) == 5
+
+
 @pytest.mark.parametrize(("mode", "loss"), [("min", 1), ("max", -1)])
 def test_results_are_told_with_the_sense_of_the_mode(made, mode, loss):
     searcher = TuneSearcher(Witness, SPACE, metric="score", mode=mode)
