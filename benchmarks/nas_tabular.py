@@ -168,8 +168,14 @@ def others(measured):
             values = result.evaluation.objectives[None, :, 0]
             regret = regrets(env, result.designs[None], values, OTHERS_BUDGETS)[0]
             runs.append({"regret": regret.tolist(), "searched": result.best_value, "seconds": seconds})
-            MEASURED.write_text(json.dumps(measured, indent=1))
+            keep(measured)
         print(name, len(runs), np.mean([r["regret"] for r in runs], axis=0), flush=True)
+
+
+def keep(measured):
+    """One line a measurement."""
+    lines = (f"{json.dumps(name)}: {json.dumps(value)}" for name, value in measured.items())
+    MEASURED.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def row(name, cells_):
@@ -285,7 +291,7 @@ def main(part):
         rules(measured)
     if part in ("others", "all"):
         others(measured)
-    MEASURED.write_text(json.dumps(measured, indent=1))
+    keep(measured)
     if part in ("page", "all"):
         page(measured)
 
