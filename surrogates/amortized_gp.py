@@ -23,7 +23,7 @@ from torch import Tensor
 from designopt.surrogates.gp import as_mask
 from designopt.surrogates.hyperparameters import JITTER, Conditioned, Hyperparameters
 from designopt.surrogates.inference_network import Architecture, InferenceNetwork, State
-from designopt.surrogates.kernels import mixture, mixture_in_parts
+from designopt.surrogates.kernels import mixture
 from designopt.surrogates.training import load_state, read_weights
 
 WEIGHTS = Path(__file__).parent / "weights" / "agp.safetensors"
@@ -170,18 +170,13 @@ class ConditionedGP(Model):
         return ConditionedGP(fit, self.state.rows(idcs), self.center[idcs], self.unit[idcs])
 
     def marginals(self, X: Tensor) -> tuple[Tensor, Tensor]:
-        """X: (p, d) -> means and variances (p, m) of noise-free outputs, one by one; differentiable once."""
-        if torch.is_grad_enabled() and X.requires_grad:
-            mean, variance = _Marginals.apply(X, self)  # type: ignore[no-untyped-call]  # torch has no type
-        else:
-            parts = [self._moments(*self._explained(part)) for part in X.split(CHUNK)]
-            mean, variance = (torch.cat(moment, dim=1) for moment in zip(*parts, strict=True))
-        return self.center + self.unit * mean.mT, self.unit**2 * variance.mT
-
-    def _moments(self, mean: Tensor, explained: Tensor) -> tuple[Tensor, Tensor]:
-        """What ``_explained`` says of p designs -> standardised means and variances, (m, p)."""
+        """X: (p, d) -> means and variances (p, m) of noise-free outputs, one by one."""
+        parts = [self._explained(part) for part in X.split(CHUNK)]
+        mean = torch.cat([mean for mean, _ in parts], dim=1)
         scale = self.theta.scale[:, None]
-        return mean, (scale - explained.square().sum(-1)).clamp_min(JITTER * scale)
+        known = torch.cat([explained.square().sum(-1) for _, explained in parts], dim=1)
+        variance = (scale - known).clamp_min(JITTER * scale)
+        return self.center + self.unit * mean.mT, self.unit**2 * variance.mT
 
     def posterior(
         self,
@@ -242,39 +237,9 @@ class ConditionedGP(Model):
 
     def _explained(self, X: Tensor) -> tuple[Tensor, Tensor]:
         """X: (p, d) -> standardised means (m, p), and rows (m, p, n) whose products the data take from the prior."""
-        return self._given(mixture(self._squares(X), self.theta.factors))
-
-    def _squares(self, X: Tensor) -> Tensor:
-        """X: (p, d) -> squared distances (m, p, n) from the designs seen, in length-scales."""
-        return self.theta.squared_distances(X[None], self.X[None], self._scaled)
-
-    def _given(self, cross: Tensor) -> tuple[Tensor, Tensor]:
-        """Covariances (m, p, n) with the designs seen -> what ``_explained`` says."""
+        r2 = self.theta.squared_distances(X[None], self.X[None], self._scaled)
+        cross = mixture(r2, self.theta.factors)
         return self.theta.mean[:, None] + (cross @ self._weights)[..., 0], cross @ self._whitener.mT
-
-
-class _Marginals(torch.autograd.Function):
-    """The moments with their derivatives by formula: automatic ones take several times as long."""
-
-    @staticmethod
-    def forward(ctx: Any, X: Tensor, model: ConditionedGP) -> tuple[Tensor, Tensor]:
-        theta, whitener, weights = model.theta, model._whitener, model._weights
-        parts = mixture_in_parts(model._squares(X), theta.factors)
-        mean, explained = model._given(parts.covariance)
-        mean, variance = model._moments(mean, explained)
-        # By every squared distance, then, through those, by every column of X.
-        by_r2 = 2 * parts.slope * torch.stack([weights.mT.expand_as(explained), -2 * explained @ whitener])
-        pull = by_r2.sum(-1, keepdim=True) * theta.scaled(X[None]) - by_r2 @ model._scaled
-        by_mean, by_variance = pull * theta.stretching(X[None])
-        least = (variance <= JITTER * theta.scale[:, None])[..., None]
-        ctx.save_for_backward(by_mean, by_variance.masked_fill(least, 0.0))
-        return mean, variance
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, by_mean: Tensor, by_variance: Tensor) -> tuple[Tensor, None]:
-        mean, variance = ctx.saved_tensors
-        return (by_mean[..., None] * mean + by_variance[..., None] * variance).sum(0), None
 
 
 def checked(X: Tensor, Y: Tensor) -> tuple[Tensor, Tensor]:

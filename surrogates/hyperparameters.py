@@ -84,12 +84,6 @@ class Hyperparameters:
         slope = (X * (part + 1) - part / whole * (whole + 1)) / whole
         return torch.where(self.categorical, 0.0, slope)
 
-    def stretching(self, X: Tensor) -> Tensor:
-        """Derivative of ``scaled`` by X, of the same shape."""
-        c = self._bends()
-        widths = torch.where(self.categorical, 0.0, (0.5 * self.log_weights).exp()[:, None])
-        return widths * c / torch.expm1(c) * torch.exp(c * X)
-
     def _bends(self) -> Tensor:
         return torch.where(self.bends.abs() < 1e-3, 1e-3, self.bends)[:, None]  # 0 / 0 at 0
 

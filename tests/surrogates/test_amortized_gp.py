@@ -383,6 +383,12 @@ def test_a_file_of_another_model_is_refused(agp, tmp_path):
         AmortizedGP.load(file)
 
 
+def test_a_damaged_file_is_refused(tmp_path):
+    (tmp_path / "cut.safetensors").write_bytes(WEIGHTS.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"cut.safetensors is not a safetensors file"):
+        AmortizedGP.load(tmp_path / "cut.safetensors")
+
+
 def test_loaded_from_a_path_it_predicts_the_same(agp, tmp_path):
     _, facts = read_weights(WEIGHTS)
     write_weights(tmp_path / "copy.safetensors", agp.network, facts)
