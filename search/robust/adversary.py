@@ -42,7 +42,8 @@ def worst_scenario(
     """
     score = _scorer(network, features, x)
     if kind == "exact":
-        return exact, float(score(torch.as_tensor(exact[None], dtype=torch.float32))[0])
+        with torch.no_grad():
+            return exact, float(score(torch.as_tensor(exact[None], dtype=torch.float32))[0])
     scenarios = env.uncertainty.sample(SAMPLES, rng) * (x > 0.5)
     with torch.no_grad():
         values = score(torch.as_tensor(scenarios, dtype=torch.float32)).numpy()

@@ -8,7 +8,7 @@ survives, local optimality is proved. Derivation: docs/robust.md.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -96,6 +96,34 @@ def descend(
             search.offer(x, loss, "descent")
             around = Neighbourhood(x, screen)
     return x, loss
+
+
+def descents(search: RobustSearch, screen: Screen, restarts: int, until: Callable[[], bool]) -> Iterator[Array]:
+    """Descent from the incumbent, then from perturbed designs, until time is over or the optimum proved."""
+    if search.best is None:
+        return
+    x, loss = descend(search, search.best, search.best_loss, screen, until)
+    yield search.best
+    for _ in range(restarts):
+        if until() or search.proved:
+            return
+        start = perturbed(x if search.rng.random() < 0.5 else search.best, search.rng)
+        if not search.allowed(start):
+            continue
+        _, high, scenario = search.worst_loss(start)
+        learn(search, screen, start, scenario)
+        search.offer(start, high, "perturbed")
+        y, reached = descend(search, start, high, screen, until)
+        if reached <= loss + 0.002 * abs(loss):  # a step aside is allowed, a leap down is not
+            x, loss = y, reached
+        yield search.best
+
+
+def learn(search: RobustSearch, screen: Screen, x: Array, scenario: Array) -> None:
+    """Take the bound of an exact second stage into the screen."""
+    bound = search.problem.second_stage(x, scenario).bound
+    if bound is not None:
+        screen.add(search.sign * bound, scenario)
 
 
 def perturbed(x: Array, rng: np.random.Generator) -> Array:

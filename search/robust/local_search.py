@@ -10,7 +10,7 @@ import numpy as np
 from designopt import Integer, Real, tunable
 from designopt.parameters import Array
 from designopt.search.robust.base import RobustSearch
-from designopt.search.robust.descent import Screen, descend, perturbed, stop_at
+from designopt.search.robust.descent import Screen, descend, learn, perturbed, stop_at
 
 
 class RobustLocalSearch(RobustSearch):
@@ -38,9 +38,7 @@ class RobustLocalSearch(RobustSearch):
                 x = perturbed(self.best, self.rng) if self.best is not None else x
                 continue
             _, high, scenario = self.worst_loss(x)
-            bound = self.problem.second_stage(x, scenario).bound
-            if bound is not None:
-                screen.add(self.sign * bound, scenario)
+            learn(self, screen, x, scenario)
             self.offer(x, high, "exact worst case")
             descend(self, x, high, screen, until)
             assert self.best is not None, "a first design was offered"

@@ -25,7 +25,7 @@ from designopt.milp import INFINITY, MILP, solve
 from designopt.parameters import Array
 from designopt.search.robust.adversary import ADVERSARIES, worst_scenario
 from designopt.search.robust.base import RobustSearch
-from designopt.search.robust.descent import Screen, descend, perturbed, stop_at
+from designopt.search.robust.descent import Screen, descents, learn, perturbed, stop_at
 from designopt.search.robust.encoder import Programme, design_embedding, head_inputs, prediction, scenario_embedding
 from designopt.search.robust.main_descent import MainObjective, main_descent
 from designopt.search.robust.models import one_recourse, scenario_main
@@ -33,6 +33,7 @@ from designopt.surrogates.value_network import ValueNetwork
 from designopt.two_stage import AffineModel, ItemFeatures
 
 PROGRAMMES_SHARE = 0.5  # of the descents' time
+POLISH_RESTARTS = 20
 MOST_IN_PROGRAMME = 20  # scenarios, the newest: as published
 
 
@@ -41,7 +42,7 @@ class Neur2ROSearch(RobustSearch):
 
     The network only chooses which scenario is worst; cost and recourse are the true ones there. ``residual``: the
     recourse is relaxed instead, its worst case dualised, and a network adds what the relaxation misses under the
-    scenarios found. ``polish`` ends with a screened descent. The trace compares predicted and exact worst cases.
+    scenarios found. ``polish`` ends with screened descents. The trace compares predicted and exact worst cases.
     """
 
     requires: ClassVar[tuple[type, ...]] = (DesignEnv, ItemFeatures)
@@ -52,19 +53,19 @@ class Neur2ROSearch(RobustSearch):
 
         adversary: str = tunable("exact", Categorical(ADVERSARIES), "who finds the next scenario")
         residual: bool = tunable(False, Categorical([False, True]), "learn what the relaxed recourse misses")
-        polish: bool = tunable(False, Categorical([False, True]), "end with a descent on exact worst cases")
+        polish: bool = tunable(False, Categorical([False, True]), "end with descents on exact worst cases")
         iterations: int = tunable(1000, Integer(1, 10_000, log=True), "main problems at most")
         main_seconds: float = tunable(
             3.0, Real(0.5, 60.0, log=True), "limit of one main problem; doubled when nothing else is found"
         )
-        polish_seconds: float = tunable(5.0, Real(0.5, 60.0, log=True), "limit of the descent")
+        polish_seconds: float = tunable(5.0, Real(0.5, 60.0, log=True), "limit of those descents")
         weights: str = ""
         solver: str = "highs"
 
     config: Config
 
     def candidates(self) -> Iterator[Array]:
-        """The main problem's designs as they get better; at last the polished one."""
+        """The main problem's designs as they get better; at last polished ones."""
         assert isinstance(self.env, ItemFeatures)
         network = self._network(self.env)
         model, features = self.env.affine_model(), self.env.item_features()
@@ -75,9 +76,7 @@ class Neur2ROSearch(RobustSearch):
         for x in self._main_designs(self.env, model, network, features, scenarios, visited):
             _, high, exact = self.worst_loss(x)
             visited.add(x.tobytes())
-            bound = self.problem.second_stage(x, exact).bound
-            if bound is not None:
-                screen.add(self.sign * bound, exact)
+            learn(self, screen, x, exact)
             better = self.offer(x, high, "main problem")
             scenario, predicted = worst_scenario(self.config.adversary, self.env, network, features, x, exact, self.rng)
             self.note("adversary", exact=self.sign * high, predicted=self._value(model, x, predicted))
@@ -91,8 +90,7 @@ class Neur2ROSearch(RobustSearch):
                 break
         if self.config.polish and self.best is not None:
             until = stop_at(self.seconds_left(self.config.polish_seconds))
-            descend(self, self.best, self.best_loss, screen, until)
-            yield self.best
+            yield from descents(self, screen, POLISH_RESTARTS, until)
 
     def _main_designs(
         self,

@@ -18,7 +18,7 @@ from designopt import DesignEnv, Integer, Real, tunable
 from designopt.milp import solve
 from designopt.parameters import Array
 from designopt.search.robust.base import RobustSearch
-from designopt.search.robust.descent import Screen, descend, perturbed, stop_at
+from designopt.search.robust.descent import Screen, descents, learn, stop_at
 from designopt.search.robust.hull_cuts import hull_cut, with_cuts
 from designopt.search.robust.models import one_recourse
 from designopt.two_stage import AffineModel, AffineRecourse, PricedRecourse
@@ -76,10 +76,11 @@ class RelaxedRecourseSearch(RobustSearch):
             if x.tobytes() not in chosen:
                 _, high, scenario = self.worst_loss(x, cutoff=self.best_loss)
                 chosen[x.tobytes()] = x, scenario
-                self._learn(screen, x, scenario)
+                learn(self, screen, x, scenario)
                 if self.offer(x, high, "exact worst case"):
                     yield x
-        yield from self._descents(screen, self.seconds_left(pace * limits.descent_seconds))
+        until = stop_at(self.seconds_left(pace * limits.descent_seconds))
+        yield from descents(self, screen, limits.restarts, until)
         if isinstance(self.env, PricedRecourse):
             yield from self._sharpened(self.env, model, chosen, time.monotonic() + self.seconds_left(for_programmes))
 
@@ -114,25 +115,3 @@ class RelaxedRecourseSearch(RobustSearch):
                 cuts.append(hull_cut(env, model, x, scenario))
                 if self.offer(x, high, "exact worst case"):
                     yield x
-
-    def _descents(self, screen: Screen, seconds: float) -> Iterator[Array]:
-        until = stop_at(seconds)
-        if self.best is None:
-            return
-        x, loss = descend(self, self.best, self.best_loss, screen, until)
-        yield self.best
-        for _ in range(self.config.restarts):
-            if until() or self.proved:
-                return
-            start = perturbed(x if self.rng.random() < 0.5 else self.best, self.rng)
-            _, high, scenario = self.worst_loss(start)
-            self._learn(screen, start, scenario)
-            y, reached = descend(self, start, high, screen, until)
-            if reached <= loss + 0.002 * abs(loss):  # a step aside is allowed, a leap down is not
-                x, loss = y, reached
-            yield self.best
-
-    def _learn(self, screen: Screen, x: Array, scenario: Array) -> None:
-        bound = self.problem.second_stage(x, scenario).bound
-        if bound is not None:
-            screen.add(self.sign * bound, scenario)

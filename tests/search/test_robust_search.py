@@ -157,7 +157,7 @@ def test_structured_backends_refuse_other_environments():
 
 @pytest.mark.parametrize("name", ["relaxed_recourse", "ccg", "robust_local"])
 def test_same_seed_same_designs_and_black_box_told_designs_are_not_asked_again(name):
-    env = RobustKnapsack(correlation="SC", **SMALL)
+    env = RobustKnapsack(n=5, correlation="SC", deviation=0.25, seed=2)
     runs = [do.optimize(env, search=name, budget=30, seed=1, **FAST[name]).designs for _ in range(2)]
     assert np.array_equal(*runs)
     searcher = make_searcher(env, name, seed=1, **FAST[name])
@@ -291,17 +291,18 @@ def test_encoded_network_equals_its_forward_pass_at_every_design(seed):
     network = ValueNetwork()
     features = env.item_features()
     xi = env.uncertainty.sample(3, np.random.default_rng(seed))[2]
+    programme = Programme()
+    columns = programme.add(5, 0.0, 1.0, integer=True)
+    e_x = design_embedding(programme, network.design, features, columns)
+    inputs = head_inputs(programme, network, e_x)
+    output = prediction(programme, network, inputs, scenario_embedding(network.scenario, features, xi))
+    built = programme.build()
     for design in itertools.product([0.0, 1.0], repeat=5):
-        programme = Programme()
-        columns = programme.add(5, 0.0, 1.0, integer=True)
-        e_x = design_embedding(programme, network.design, features, columns)
-        inputs = head_inputs(programme, network, e_x)
-        output = prediction(programme, network, inputs, scenario_embedding(network.scenario, features, xi))
-        for column, value in zip(columns, design, strict=True):
-            programme.row(np.array([column]), np.ones(1), value, value)
-        values = solve(programme.build(), gap=0.0).values
+        x = np.array(design)
+        fixed = dataclasses.replace(built, lower=np.append(x, built.lower[5:]), upper=np.append(x, built.upper[5:]))
+        values = solve(fixed, gap=0.0).values
         encoded = output.constant[0] + output.coefficients[0] @ values[output.columns]
-        expected = predict(network, features, np.array(design), xi[None])[0]
+        expected = predict(network, features, x, xi[None])[0]
         assert encoded == pytest.approx(expected, abs=1e-5)
         assert output.low[0] - 1e-6 <= expected <= output.high[0] + 1e-6
 
