@@ -53,7 +53,7 @@ Target: at least 5 times less CPU than one seed after another.
 | one batched network | {batched:.2f} |
 | ratio | **{looped / batched:.1f}** |
 
-What is left of a seed among others is arithmetic: products of 64 x 64 weights with a minibatch, which no batching saves.
+What is left of a seed among others is arithmetic: products of 64 x 64 weights with a minibatch, which none saves.
 The smaller the rest, the smaller this ratio.
 
 Both propose the same designs up to rounding in training: median over seeds of the greatest difference in x

@@ -83,3 +83,24 @@ def test_data_sets_must_fit_the_seeds():
     model = BatchedVAE(Coding(SPACE), SMALL, [0, 1])
     with pytest.raises(ValueError, match="2 data sets"):
         model.fit([SPACE.sample(3, 0)], [np.zeros(3)])
+
+
+def test_seeds_together_learn_what_each_learns_alone():
+    data = [SPACE.sample(40, s) for s in (2, 3, 4)]
+    y = [np.arange(40.0) / 40] * 3
+    together = BatchedVAE(Coding(SPACE), SMALL, [5, 6, 7])
+    losses = together.fit(data, y, epochs=25)  # more than are drawn at once
+    for s, seed in enumerate((5, 6, 7)):
+        alone = BatchedVAE(Coding(SPACE), SMALL, [seed])
+        assert alone.fit([data[s]], [y[s]], epochs=25).item() == pytest.approx(losses[s].item(), rel=1e-4)
+        torch.testing.assert_close(alone.embed(data[s])[0], together.embed(data[s], s)[0], rtol=1e-3, atol=1e-3)
+
+
+def test_every_design_comes_once_an_epoch_whatever_the_sizes():
+    model = BatchedVAE(Coding(SPACE), SMALL, [0, 1])
+    order, noise = model._draw([7, 4], 3)
+    assert (order[:, 0].sort().values == torch.arange(7)).all()
+    assert (order[:, 1].sort().values == torch.tensor([8, 9, 10, 11, 15, 15, 15])).all()
+    assert not torch.equal(order[0], order[1])
+    assert (noise[:, 1, 4:] == 0).all()
+    assert noise[:, 0].std() == pytest.approx(1, abs=0.3)
