@@ -352,6 +352,8 @@ def verdict(values, arms):
 
     ranks = dict(zip(arms, rankdata(values, axis=1).mean(axis=0), strict=True))
     networks = [arm for arm in ("pfn-cei", "agp-cei") if arm in ranks]
+    if not networks:
+        return "neither has run on half of the problems yet"
     best = min(networks, key=ranks.__getitem__)
     said = [f"`{best}` {ranks[best]:.2f}, `{peer}` {ranks[peer]:.2f}" for peer in ("gp-botorch", "gp") if peer in ranks]
     return "; ".join(said)
