@@ -428,10 +428,10 @@ def test_neur2ro_returns_the_best_exactly_evaluated_design_whatever_its_network(
 
 
 def test_neur2ro_ends_when_a_scenario_comes_again_but_goes_on_within_a_time_limit(tmp_path):
-    env = RobustKnapsack(correlation="WC", **SMALL)
+    env = RobustKnapsack(n=5, correlation="WC", deviation=0.25, seed=2)
     weights = write_network(tmp_path)
     ended = do.optimize(env, search="neur2ro", budget=500, weights=weights)
-    went_on = do.optimize(env, search="neur2ro", budget=500, weights=weights, seconds=60, iterations=80)
+    went_on = do.optimize(env, search="neur2ro", budget=500, weights=weights, seconds=600, iterations=25)
     visited = [[row["exact"] for row in run.trace if row["event"] == "adversary"] for run in (ended, went_on)]
     assert len(visited[0]) < len(visited[1])
     _, values = brute_force(env)
