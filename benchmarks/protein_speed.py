@@ -73,11 +73,12 @@ def main():
             f"| Ehrlich, L = {dim}, c = {motifs}, k = {length} | 20000 | {ours:.3g} | 1e5 | {peer} | {differ} |"
         )
     if Peer is not None:
+        name = f"pytorch-holo {version('pytorch-holo')}"
         lines += [
             "",
-            f"Peer: pytorch-holo {version('pytorch-holo')}, one thread, float32, the same designs; values are",
+            f"Peer: {name}, one thread, {PEER_DESIGNS} designs a call. Values are compared on feasible and on",
         ]
-        lines += ["compared on feasible and on random ones, and both call the same designs infeasible."]
+        lines += ["random designs; both call the same ones infeasible."]
     TARGET.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
