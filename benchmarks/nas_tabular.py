@@ -277,9 +277,10 @@ def draw(measured):
             panel.plot(*zip(*there, strict=True), "x", color=colour, ms=8, label=f"{name}, reference")
         panel.set(xscale="log", yscale="log", title=dataset, xlabel="evaluations", xticks=BUDGETS, xticklabels=BUDGETS)
         panel.minorticks_off()
-    axes[1].axhline(1.23, color="0.6", lw=1, ls=":", label="best validation")
+    axes[1].axhline(1.23, color="0.6", lw=1, ls=":")
+    axes[1].text(10, 1.17, "the cell that looks best", color="0.4", fontsize=8, va="top")
     axes[0].set_ylabel("regret of the truth, points")
-    axes[1].legend(frameon=False, fontsize=8)
+    axes[0].legend(frameon=False, fontsize=8, loc="lower left")
     figure.savefig(DOCS / "benchmarks" / "nas_tabular.png", dpi=110)
 
 
