@@ -130,7 +130,7 @@ def write():
     f = pd.DataFrame(facts)
     text = f"""# Certified worst cases of robust capital budgeting
 
-Published instances, the first {len(rows) // 5} of every size; profits, larger is better. **Sampled** is the published
+Published instances, the first seeds of the sizes listed; profits, larger is better. **Sampled** is the published
 rule: truncated budget, the worst of 10,000 uniform scenarios (seed 10000) and of the scenarios that the published
 methods collected. **Certified** is a bracket of the true worst case under the same truncated budget, by branch and
 bound with {BOXES:,} boxes of scenarios. Of the published methods only Neur2RO's designs are public, so only they can be
