@@ -49,7 +49,7 @@ class BIBSearch(VAESearch):
     Letters, choices and real parameters; infeasible designs count as worse than all feasible ones.
     """
 
-    requires = (DesignEnv, OfflineData)
+    requires = (OfflineData,)
     memoryless = True
 
     @dataclass(frozen=True)

@@ -65,20 +65,32 @@ def test_gamma_weighs_the_two_losses(told):
     assert ends[0]["backward"] > ends[1]["backward"]
 
 
-def test_a_gamma_that_helps_the_supervisor_grows(told, monkeypatch):
-    """A supervisor that says what the forward mapping says prefers the forward loss."""
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_supervisor_of_the_forward_mind_wants_that_loss_and_long_steps(told, monkeypatch, sign):
     import designopt.search.sequence.bib as module
 
-    class Forward(module.Bidirectional):
+    class Kept(module.Bidirectional):
         def __init__(self, *arguments):
             super().__init__(*arguments)
-            Forward.last = self
+            Kept.last = self
 
-    monkeypatch.setattr(module, "Bidirectional", Forward)
-    monkeypatch.setattr(
-        module, "Heads", lambda *_: lambda at: Forward.last.forward(Forward.last.kernel(at, Forward.last.features))
-    )
-    assert told(gamma=0.2)[1]["gamma"] > 0.5
+    def supervisor(*_):
+        return lambda at: sign * Kept.last.forward(Kept.last.kernel(at, Kept.last.features))
+
+    monkeypatch.setattr(module, "Bidirectional", Kept)
+    monkeypatch.setattr(module, "Heads", supervisor)
+    assert sign * (told(gamma=0.5)[1]["gamma"] - 0.5) > 0.2
+    assert sign * (told(gamma=1.0, adaptive_gamma=False)[1]["eta"] - 0.1) > 1e-4
+
+
+def test_what_is_being_evaluated_is_not_proposed_again():
+    env = four_sites()
+    searchers = [BIBSearch(env, BIBSearch.Config(steps=10, points=200), seed=0) for _ in range(2)]
+    for searcher in searchers:
+        searcher.tell(*env.offline_data())
+    first = searchers[0].ask(16, np.empty((0, 4)))
+    second = searchers[1].ask(16, first)
+    assert len(np.unique(np.concatenate([first, second]), axis=0)) == 32
 
 
 def test_relaxed_designs_begin_where_they_should_and_pass_gradients():
