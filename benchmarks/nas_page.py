@@ -22,7 +22,7 @@ COLUMNS = {"tau": 2, "cpu_seconds": 1, "gradients": 0, "skip": 2}
 INSIDE = {"entropy": 2, "moved": 2, "eigenvalue": 2, "sharpness": 3, "gap": 1}
 COST, WORSE = 0.5, 0.0
 ENOUGH = 10
-"""RARTS' targets against second-order DARTS: share of CPU time, difference of regret; seeds from which they are judged."""
+"""RARTS' targets against second-order DARTS: share of CPU time, difference of regret; seeds needed to judge."""
 
 
 def read() -> list[Run]:
