@@ -182,6 +182,8 @@ def draw(frame: pd.DataFrame) -> None:
 
     figure, panels = plt.subplots(len(ENVS), 4, figsize=(13, 13.5), layout="constrained", sharex=True)
     for line, env in zip(panels, ENVS, strict=True):
+        for axes in line[len(cells(frame, env)) :]:
+            axes.set_visible(False)
         for axes, cell in zip(line, cells(frame, env), strict=False):
             for search, colour in SEARCHES.items():
                 courses = of(frame, env, cell, search)["course"].tolist()
@@ -332,8 +334,8 @@ and `pex`: 1000 predictions a round by a forest of 25 trees (10 on fields). `ga`
 from our own library.
 
 Improvement: best of all designs known minus best of the initial data, mean over seeds; brackets: 5 % and 95 % quantiles
-of the means of 1000 bootstrap resamples of seeds; in parentheses, how many seeds where fewer than 5 have run (the script
-goes on with them; "–": none). GB1, PhoQ, AAV: as a share of the best measured. CPU seconds are
+of the means of 1000 bootstrap resamples of seeds; in parentheses, how many seeds where fewer than 5 have run yet ("–":
+none). GB1, PhoQ, AAV: as a share of the best measured. CPU seconds are
 process time, on a machine that other jobs were using.
 
 ![Improvement against oracle calls](sequence.png)
