@@ -111,6 +111,38 @@ def test_proxy_model():
     assert confirmed.objectives.min() < 1.05 * evaluation.objectives.min()
 
 
+def printed(name, pattern, capsys):
+    """Run a script -> the numbers that the pattern finds in what it prints."""
+    runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+    return [float(number) for number in re.findall(pattern, capsys.readouterr().out)]
+
+
+def test_bib_finds_better_designs_than_it_knows(capsys):
+    known, found = printed("bib.py", r"(?:beforehand|of 64): ([\d.]+)", capsys)
+    assert found > known
+
+
+def test_pgvae_goes_further_than_a_plain_autoencoder(capsys):
+    known, pgvae, plain = printed("pgvae.py", r"(?:beforehand|best):? ([\d.]+)", capsys)
+    assert pgvae > max(known, plain)
+
+
+def test_protein_landscapes(capsys):
+    ehrlich, known, tagged = printed("protein_landscapes.py", r"(?:[A-Z]{15}|best|[ACGT]{7}) ([\d.]+)", capsys)
+    assert ehrlich > 0
+    assert tagged > known
+
+
+def test_mapping(capsys):
+    random, gamma = printed("mapping.py", r"(?:random|gamma) +(\S+) MAC", capsys)
+    assert gamma < random
+
+
+def test_robust_knapsack(capsys):
+    low, high, bound = printed("robust_knapsack.py", r"(?:profit:|to|than) ([\d.]+)", capsys)
+    assert low <= high <= bound
+
+
 def test_the_readmes_own_problem_runs_and_is_short():
     (code,) = blocks("README.md")
     assert len(code.splitlines()) < 15
