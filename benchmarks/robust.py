@@ -199,8 +199,8 @@ def write():
 Published instances, a fixed stratified sample of 84, three per correlation and size; arms with 28 saw the first of
 every three. Error = 100 (best known - value) / best known, so **negative is better than every published value**.
 Values are the lower ends of certified intervals. Gap: 100 (bound - value) / value. The limit is wall time of a run;
-seed 0, one thread; CPU seconds include everything but the compilation of kernels. Other jobs ran on the machine,
-more of them towards the end: where CPU seconds are fewer than wall seconds, the rest of the time went to them.
+seed 0, one thread; CPU seconds include everything but the compilation of kernels. Other jobs ran on the machine: where
+CPU seconds are fewer than wall seconds, the rest of the time went to them.
 
 Preparation is labels and training of the shipped networks (docs/robust.md), {PREPARATION["neur2ro"] / 60:.0f} minutes
 of wall time for the value network and {PREPARATION[True] / 60:.0f} for the residual one, on a loaded machine with one
@@ -208,7 +208,8 @@ worker. It is paid once, whatever the number of instances; the last column is as
 
 Targets: `relaxed_recourse` mean at most -0.2 %, maximum at most 0.5 %, mean gap at most 0.5 %, within 10 CPU s;
 `neur2ro` mean at most 1.0 %, maximum at most 6 % at 30 s; residual and polished no worse than `relaxed_recourse` at
-equal time. Not run: `neur2ro` on all 336 instances, limits of 5 and 120 s, and the arms that the table does not have.
+equal time. Not run: `neur2ro` on all 336 instances (168 minutes), a limit of 120 s, and the arms that the table does
+not have.
 
 Command: `OMP_NUM_THREADS=1 python benchmarks/robust.py --arms ARM --seconds LIMIT --per-group 1 or 3`; rows in
 [robust.jsonl](robust.jsonl). Versions: {used}.
