@@ -108,8 +108,8 @@ Target: `agp` and `pfn` take at most a {TARGET}th of the time of `gp`. Measured:
 {mean["gp"] / mean["pfn"]:.1f} times less. Against `gp-botorch` it is {peer} times less. Target of a step with about 10
 parameters and 6 outputs: 0.5 s.
 
-Made by `OMP_NUM_THREADS=1 python benchmarks/bayesian_step.py` on a machine that many others used at the time, which
-inflates all figures alike. {used}; {datetime.date.today().isoformat()}.
+Made by `OMP_NUM_THREADS=1 python benchmarks/bayesian_step.py`, beside one other job on two cores.
+{used}; {datetime.date.today().isoformat()}.
 """)
 
 

@@ -21,8 +21,9 @@ from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputOb
 from botorch.sampling.normal import SobolQMCNormalSampler
 from botorch.utils.multi_objective.box_decompositions import FastNondominatedPartitioning
 from botorch.utils.multi_objective.pareto import is_non_dominated
+from botorch.utils.probability.utils import log_ndtr  # torch's has wrong gradients far below zero
 from torch import Tensor
-from torch.special import erfcx, log_ndtr, ndtri
+from torch.special import ndtri
 
 from designopt.search.maximise import Acquisition
 from designopt.surrogates.amortized_gp import ConditionedGP
@@ -31,7 +32,6 @@ from designopt.surrogates.warp import Warp
 
 ACQUISITIONS = ("cei", "cei_plus", "penalty", "ei", "ucb", "thompson")
 SAMPLES = 32
-FAR = -1e3
 CONFIDENCE = 2.0
 """Standard deviations of optimism of ``ucb``."""
 
@@ -73,49 +73,15 @@ class Normal:
 
     def log_cdf(self, y: Tensor | float) -> Tensor:
         """Logarithm of P(Y <= y)."""
-        return cast(Tensor, _LogCdf.apply((y - self.mean) / self.deviation))  # type: ignore[no-untyped-call]
+        return log_ndtr((y - self.mean) / self.deviation)
 
     def log_expected_improvement(self, best: Tensor | float) -> Tensor:
         """Logarithm of E[max(Y - best, 0)]."""
-        gain = _LogImprovement.apply((self.mean - best) / self.deviation)  # type: ignore[no-untyped-call]
-        return cast(Tensor, gain + self.deviation.log())
+        return _log_ei_helper((self.mean - best) / self.deviation) + self.deviation.log()
 
     def quantile(self, p: Tensor | float) -> Tensor:
         """Values y with P(Y <= y) = p."""
         return cast(Tensor, self.mean + self.deviation * ndtri(torch.as_tensor(p).to(self.mean)))
-
-
-class _LogCdf(torch.autograd.Function):
-    """Log of the standard normal distribution function. The gradient of torch's is wrong far below zero."""
-
-    @staticmethod
-    def forward(ctx: Any, z: Tensor) -> Tensor:
-        ctx.save_for_backward(z)
-        value: Tensor = log_ndtr(z)
-        return value
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        (z,) = ctx.saved_tensors
-        return cast(Tensor, gradient * math.sqrt(2 / math.pi) / erfcx(z * -math.sqrt(0.5)))  # phi / Phi
-
-
-class _LogImprovement(torch.autograd.Function):
-    """Log E[max(Y, 0)], Y with mean z and deviation 1 [Ament2023]; the derivative of that expectation is Phi(z)."""
-
-    @staticmethod
-    def forward(ctx: Any, z: Tensor) -> Tensor:
-        value: Tensor = _log_ei_helper(z)
-        ctx.save_for_backward(z, value)
-        return value
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        z, value = ctx.saved_tensors
-        # Far below zero the logarithms are large and nearly equal; there the ratio is -z - 2 / z + O(z^-3).
-        return gradient * torch.where(z < FAR, -z - 2 / z, (log_ndtr(z) - value).exp())
 
 
 def marginals(model: Model, X: Tensor) -> Marginals:

@@ -137,8 +137,10 @@ class Neur2ROSearch(RobustSearch):
                 radius = min(n, 2 * radius) if self.best_loss < value else max(2, radius // 2)
             else:
                 self.note("main problem without a new design")
-                radius = min(n, 2 * radius) if exhausted else radius
-                main_seconds *= 1 if descends or exhausted or (scenarios and not self.config.residual) else 2
+                if exhausted:
+                    radius = min(n, 2 * radius)
+                elif not descends and (self.config.residual or not scenarios):  # nothing else finds designs
+                    main_seconds *= 2
             spent[descends] += time.monotonic() - began
 
     def _descent(
